@@ -1,0 +1,277 @@
+"""Settings, all from the environment, with defaults that run on one machine.
+
+With ``DATABASE_URL`` and ``REDIS_URL`` unset, the project starts its own PostgreSQL and Redis (`billing_project.embedded`)
+under ``HOLDFAST_HOME`` (default ``.local/`` beside manage.py). docs/operations.md lists every variable.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+TESTING = "pytest" in sys.modules
+
+HOME = Path(env.str("HOLDFAST_HOME", str(BASE_DIR / ".local"))).resolve()
+# production | development: production refuses defaults that only suit a laptop (see access.checks).
+ENVIRONMENT = env.str("HOLDFAST_ENV", "development")
+DEBUG = env.bool("HOLDFAST_DEBUG", False)
+
+# --- Secrets: given by the environment, else made once and kept in HOME (mode 0600). ---------------------------------
+
+
+def _local_secret(name: str) -> str:
+    """A random secret kept in ``HOME``; the first process to need it makes it, the others read it."""
+    import secrets
+
+    path = HOME / name
+    HOME.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Written aside and linked into place, so that a second process never reads half a secret.
+    fresh = path.with_name(f"{name}.{os.getpid()}.{secrets.token_hex(4)}")
+    if not path.exists():
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "w") as handle:
+            handle.write(secrets.token_urlsafe(48))
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    return path.read_text().strip()
+
+
+SECRET_KEY = env.str("HOLDFAST_SECRET_KEY", "") or _local_secret("secret_key")
+# API keys are stored as HMAC-SHA256 under this pepper, so a copy of the database alone verifies no key.
+API_KEY_PEPPER = env.str("HOLDFAST_API_KEY_PEPPER", "") or SECRET_KEY
+ALLOWED_HOSTS = env.list("HOLDFAST_ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "testserver"])
+CSRF_TRUSTED_ORIGINS = env.list("HOLDFAST_CSRF_TRUSTED_ORIGINS", default=[])
+
+# --- Database and broker: named by the environment, else our own. -----------------------------------------------------
+
+
+def _database() -> dict:
+    if env.str("DATABASE_URL", ""):
+        config = env.db_url("DATABASE_URL")
+        options = config.setdefault("OPTIONS", {})
+        # `?host=/socket/dir` parses into OPTIONS; HOST must carry it too, or `dbshell` misses it.
+        if not config.get("HOST") and options.get("host"):
+            config["HOST"] = options.pop("host")
+    else:
+        from billing_project import embedded
+
+        address = embedded.ensure_postgres(HOME, cluster="test" if TESTING else "main", durable=not TESTING)
+        config = {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": address.dbname,
+            "USER": address.user,
+            "HOST": address.host,
+            "PORT": str(address.port),
+            "OPTIONS": {},
+        }
+    config["ATOMIC_REQUESTS"] = False
+    config["CONN_MAX_AGE"] = 0 if TESTING else env.int("HOLDFAST_CONN_MAX_AGE", 600)
+    config["CONN_HEALTH_CHECKS"] = True
+    # Never read civil time in SQL: sessions speak UTC, local dates are worked out in Python with the pinned tzdata.
+    config["TIME_ZONE"] = "UTC"
+    return config
+
+
+DATABASES = {"default": _database()}
+
+if env.str("REDIS_URL", ""):
+    REDIS_URL = env.str("REDIS_URL")
+    CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", REDIS_URL.replace("unix://", "redis+socket://", 1))
+else:
+    from billing_project import embedded as _embedded
+
+    _redis = _embedded.ensure_redis(HOME)
+    REDIS_URL = _redis.client_url
+    CELERY_BROKER_URL = _redis.broker_url
+
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+
+# --- Django -----------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "access",
+    "contracts",
+    "outcomes",
+    "settlement",
+    "invoicing",
+    "billing_project",
+]
+
+MIDDLEWARE = [
+    "access.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "billing_project.urls"
+WSGI_APPLICATION = "billing_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = HOME / "static"
+# Static files are served from the apps themselves: no collectstatic step stands between a clone and a working admin.
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+
+# The hot path reads bodies of up to 8 MiB; Django's own limit is raised above ours, so that 413 comes in our error shape.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600
+if ENVIRONMENT == "production":
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+    SECURE_SSL_REDIRECT = env.bool("HOLDFAST_SSL_REDIRECT", True)
+    SECURE_HSTS_SECONDS = env.int("HOLDFAST_HSTS_SECONDS", 31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- API --------------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["access.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["access.permissions.HasScope"],
+    "DEFAULT_PARSER_CLASSES": ["access.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["access.renderers.JSONRenderer"],
+    "DEFAULT_PAGINATION_CLASS": "access.pagination.CursorPagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "access.errors.exception_handler",
+    "COERCE_DECIMAL_TO_STRING": True,
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Holdfast",
+    "DESCRIPTION": "Outcome-native billing: bill what held.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "ENUM_NAME_OVERRIDES": {},
+}
+
+# --- Work in the background -------------------------------------------------------------------------------------------
+
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+# A message is only a wake-up call (the work list is in PostgreSQL), so it is acknowledged late and may come twice.
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 2000
+CELERY_TASK_SOFT_TIME_LIMIT = 300
+CELERY_TASK_TIME_LIMIT = 330
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_timeout": 5, "socket_connect_timeout": 2}
+CELERY_BEAT_SCHEDULE_FILENAME = str(HOME / "celerybeat-schedule")
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# What a lost message missed, a sweep finds. Seconds between sweeps.
+CELERY_BEAT_SCHEDULE = {
+    "evaluate what waits": {"task": "outcomes.evaluate_waiting", "schedule": 5.0},
+    "settle what is due": {"task": "settlement.settle_due", "schedule": 10.0},
+    "bill what ended": {"task": "invoicing.bill_due", "schedule": 300.0},
+}
+
+# --- Holdfast ---------------------------------------------------------------------------------------------------------
+
+# Intake: events older than this are refused outside an import; those further ahead than the tolerance always.
+MAX_EVENT_AGE_DAYS = env.int("HOLDFAST_MAX_EVENT_AGE_DAYS", 35)
+MAX_EVENT_FUTURE_SECONDS = 300
+# How long after a period's end its draft is still refreshed before it is issued, in hours.
+INVOICE_GRACE_HOURS = env.int("HOLDFAST_INVOICE_GRACE_HOURS", 0)
+# Evaluate at most so many waiting events of one partition in one transaction.
+EVALUATION_BATCH = env.int("HOLDFAST_EVALUATION_BATCH", 4000)
+DOCS_URL = env.str("HOLDFAST_DOCS_URL", "/v1/docs")
+# Who sends the invoices; printed on the PDF.
+SELLER = {
+    "name": env.str("HOLDFAST_SELLER_NAME", "Holdfast demo seller"),
+    "address": env.str("HOLDFAST_SELLER_ADDRESS", ""),
+    "email": env.str("HOLDFAST_SELLER_EMAIL", ""),
+    "tax_id": env.str("HOLDFAST_SELLER_TAX_ID", ""),
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Holdfast",
+    "SITE_HEADER": "Holdfast",
+    "SITE_SUBHEADER": "Bill what held",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": "structlog.stdlib.ProcessorFormatter",
+            "processor": "structlog.processors.JSONRenderer",
+            "foreign_pre_chain": ["structlog.stdlib.add_log_level"],
+        },
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["stderr"], "level": env.str("HOLDFAST_LOG_LEVEL", "INFO")},
+}

@@ -1,0 +1,1 @@
+"""`manage.py apply`: customers, conditions, rate cards and contracts from readable files (docs/apply.md)."""

@@ -1,0 +1,131 @@
+"""Reads ``conditions/*.outcome`` and ``rate_cards/*.yaml``: things that have versions, one file for each."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from access.errors import Detail
+from conditions_dsl.errors import render
+from contracts import prices, versions
+from contracts.apply.plan import CONDITION, RATE_CARD, Plan, Problem, Step
+from contracts.apply.reading import VersionFile, checked, locator, read_document, read_text, shown, version_files
+from contracts.changes import Change, Kind
+from contracts.condition_text import Reading, examine
+from contracts.conditions import create_condition_version
+from contracts.models import ConditionVersion, RateCardVersion
+from contracts.rate_cards import RateCardFields, put_rate_card
+from contracts.refusals import raise_if_any
+from contracts.serializers import RateCardRequest
+
+_HISTORY_WRITTEN = (
+    "Beside dated files, the one without a date is how it all began, and that has been other: put it back as it was, and"
+    " write what is new in a file with a date."
+)
+
+
+def read_conditions(root: Path, plan: Plan) -> None:
+    for slug, files in version_files(root / "conditions", ".outcome", root, plan).items():
+        for file in files:
+            text = read_text(file.path, root, plan)
+            reading = None if text is None else _examine(text, slug, shown(file.path, root), plan)
+            if text is None or reading is None:
+                plan.broken.add((CONDITION, slug))
+                continue
+            call: Callable[[datetime], Change[Any]] = partial(_put_condition, text, file.starts)
+            if file.starts is None and len(files) > 1:
+                call = partial(_begin_condition, reading, call)
+            plan.steps.append(_step((CONDITION, slug), file, root, call, lambda path: 1))
+
+
+def _examine(text: str, slug: str, file: str, plan: Plan) -> Reading | None:
+    finding = examine(text)
+    for diagnostic in finding.diagnostics:
+        problem = Problem(file, diagnostic.line, slug, diagnostic.message, render(text, diagnostic))
+        (plan.problems if diagnostic.severity == "error" else plan.notes).append(problem)
+    if finding.reading is None or not finding.ok:
+        return None
+    if finding.reading.slug != slug:
+        message = f"The file is named {slug} and its text begins with `outcome {finding.reading.slug}`: make them the same."
+        plan.complain(file, message, line=1)
+        return None
+    return finding.reading
+
+
+def _put_condition(text: str, starts: datetime | None, now: datetime) -> Change[ConditionVersion]:
+    return create_condition_version(text, effective_from=starts, now=now)
+
+
+def _begin_condition(
+    reading: Reading, create: Callable[[datetime], Change[Any]], now: datetime
+) -> Change[ConditionVersion]:
+    """The undated file beside dated ones: how the condition began. It creates the first version and no other."""
+    existing = list(ConditionVersion.objects.filter(condition__slug=reading.slug))
+    if not existing:
+        return create(now)
+    first = _first(existing)
+    raise_if_any([None if first.canonical == reading.canonical else Detail("", _HISTORY_WRITTEN, "in_the_past")])
+    return Change(Kind.UNCHANGED, first)
+
+
+def read_rate_cards(root: Path, plan: Plan) -> None:
+    for key, files in version_files(root / "rate_cards", ".yaml", root, plan).items():
+        for file in files:
+            if not _read_rate_card(key, file, len(files) > 1, root, plan):
+                plan.broken.add((RATE_CARD, key))
+
+
+def _read_rate_card(key: str, file: VersionFile, has_siblings: bool, root: Path, plan: Plan) -> bool:
+    name = shown(file.path, root)
+    document = read_document(file.path, root, plan)
+    if document is None:
+        return False
+    locate = locator(document, ())
+    if isinstance(document.value, dict) and "effective_from" in document.value:
+        message = f"effective_from: the day stands in the name of the file here: rate_cards/{key}@2026-03-01.yaml."
+        plan.complain(name, message, line=locate("effective_from"))
+        return False
+    request = RateCardRequest(data=document.value)
+    if not checked(request, plan=plan, file=name, entry=key, locate=locate):
+        return False
+    written = request.fields_of()
+    given = RateCardFields(written.currency, written.prices, file.starts)
+    call: Callable[[datetime], Change[Any]] = partial(_put_rate_card, key, given)
+    if file.starts is None and has_siblings:
+        call = partial(_begin_rate_card, key, given, call)
+    needs = frozenset((CONDITION, price.condition) for price in given.prices)
+    plan.steps.append(_step((RATE_CARD, key), file, root, call, locate, needs))
+    return True
+
+
+def _put_rate_card(key: str, given: RateCardFields, now: datetime) -> Change[RateCardVersion]:
+    return put_rate_card(key, given, now=now)
+
+
+def _begin_rate_card(
+    key: str, given: RateCardFields, put: Callable[[datetime], Change[Any]], now: datetime
+) -> Change[RateCardVersion]:
+    existing = list(RateCardVersion.objects.filter(rate_card__key=key))
+    if not existing:
+        return put(now)
+    first = _first(existing)
+    same = first.currency == given.currency and prices.comparable(prices.stored(first)) == prices.comparable(given.prices)
+    raise_if_any([None if same else Detail("", _HISTORY_WRITTEN, "in_the_past")])
+    return Change(Kind.UNCHANGED, first)
+
+
+def _first(existing: Sequence[Any]) -> Any:
+    return min(existing, key=versions.start_of)
+
+
+def _step(
+    thing: tuple[str, str],
+    file: VersionFile,
+    root: Path,
+    call: Callable[[datetime], Change[Any]],
+    locate: Callable[[str], int | None],
+    needs: frozenset[tuple[str, str]] = frozenset(),
+) -> Step:
+    label = file.path.name.removesuffix(file.path.suffix)
+    return Step(thing, shown(file.path, root), call, locate, needs, label)

@@ -1,0 +1,78 @@
+"""What the text of a condition says, in the form the rest of this app needs: one reading for the API, the files, the
+admin and the command line.
+"""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import conditions_dsl
+from conditions_dsl.errors import Diagnostic
+from conditions_dsl.model import Condition, Graded, title_of
+
+MAX_SLUG = 128
+MAX_TITLE = 255
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text that is a condition. ``diagnostics`` holds warnings, and errors of length that only our tables have."""
+
+    condition: Condition
+    slug: str
+    title: str
+    canonical: str
+    description: str
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The whole answer to "is this a condition?": a reading, unless it is none."""
+
+    reading: Reading | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+
+
+def examine(text: str, known_events: Iterable[str] | None = None) -> Finding:
+    """Read a text and check it; never raises. ``known_events`` are event names seen so far, for warnings of slips."""
+    try:
+        condition = conditions_dsl.parse(text)
+    except conditions_dsl.ConditionError as error:
+        return Finding(None, error.diagnostics)
+    diagnostics = (*conditions_dsl.check(condition, known_events), *_length_problems(condition))
+    reading = Reading(
+        condition=condition,
+        slug=condition.slug,
+        title=title_of(condition),
+        canonical=conditions_dsl.format(condition),
+        description=conditions_dsl.describe(condition),
+        diagnostics=diagnostics,
+    )
+    return Finding(reading, diagnostics)
+
+
+@functools.lru_cache(maxsize=1024)
+def possible_values(canonical: str) -> dict[str, frozenset[str] | None]:
+    """The dimensions of a stored condition and the values each can have: None where it is read from events."""
+    return {
+        dimension.name: (
+            frozenset([*(text for text, _ in dimension.value.choices), dimension.value.otherwise])
+            if isinstance(dimension.value, Graded)
+            else None
+        )
+        for dimension in conditions_dsl.parse(canonical).dimensions
+    }
+
+
+def _length_problems(condition: Condition) -> tuple[Diagnostic, ...]:
+    problems = []
+    if len(condition.slug) > MAX_SLUG:
+        problems.append(Diagnostic("error", 1, 1, f"The slug is longer than {MAX_SLUG} characters."))
+    if len(title_of(condition)) > MAX_TITLE:
+        problems.append(Diagnostic("error", 1, 1, f"The title is longer than {MAX_TITLE} characters."))
+    return tuple(problems)

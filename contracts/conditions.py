@@ -1,0 +1,100 @@
+"""Use case: put a condition into force, as a new slug or as the next version of one."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+import conditions_dsl
+from access.errors import ApiError, Detail
+from conditions_dsl.errors import Diagnostic
+from contracts import versions
+from contracts.changes import Change, Difference, Kind
+from contracts.condition_text import Reading, examine
+from contracts.models import Condition, ConditionVersion
+from contracts.refusals import refusals, refused
+
+
+def create_condition_version(
+    text: str, *, effective_from: datetime | None, now: datetime
+) -> Change[ConditionVersion]:
+    """The text becomes the condition of its slug for attempts that begin at or after ``effective_from``.
+
+    The first version of a slug applies from the beginning of time unless dated; a later one starts now unless dated, and
+    never in the past. Where the text in force at that moment already says the same (comments and layout aside), nothing
+    is written and that version is the answer.
+
+    Locks the condition's row, so version numbers have no gaps however many callers race. Safe to repeat: a second call
+    finds the first one's version. Refused: a text that is no condition, another ``per`` than the versions before, a start
+    in the past, a start that another version has.
+    """
+    reading = _read(text)
+    with transaction.atomic():
+        condition, made = Condition.objects.select_for_update(no_key=True).get_or_create(
+            slug=reading.slug, defaults={"created_at": now}
+        )
+        existing = list(condition.versions.all())
+        if made or not existing:
+            version = _add(condition, 1, text, reading, effective_from, now)
+            return Change(Kind.CREATED, version, (Difference("text", None, reading.canonical),))
+        start = effective_from or now
+        in_force = versions.in_force(existing, start)
+        if in_force is not None and in_force.canonical == reading.canonical:
+            return Change(Kind.UNCHANGED, in_force)
+        _refuse_other_keys(reading, existing[0])
+        versions.refuse_start(existing, start, now, what=f"Condition {reading.slug}")
+        version = _add(condition, versions.next_number(existing), text, reading, start, now)
+        before = in_force.canonical if in_force else None
+        return Change(Kind.NEW_VERSION, version, (Difference("text", before, reading.canonical),))
+
+
+def _read(text: str) -> Reading:
+    finding = examine(text)
+    if finding.reading is None or not finding.ok:
+        raise condition_error(finding.diagnostics)
+    return finding.reading
+
+
+def condition_error(diagnostics: tuple[Diagnostic, ...]) -> ApiError:
+    """The refusal of a text, with the place of every error in it."""
+    errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
+    return refusals(
+        Detail("text", f"Line {error.line}, column {error.column}: {error.message}", "invalid_condition")
+        for error in errors
+    )
+
+
+def _refuse_other_keys(reading: Reading, earlier: ConditionVersion) -> None:
+    # An outcome is known by its key values: other keys would make other subjects of the same tickets, and bill twice.
+    keys = conditions_dsl.parse(earlier.canonical).keys
+    if keys != reading.condition.keys:
+        raise refused(
+            "key_changed",
+            f"`per` cannot change between versions: version {earlier.number} of {reading.slug} has"
+            f" {_keys_text(keys)}, this text {_keys_text(reading.condition.keys)}. Give the condition another slug, or"
+            " keep the key.",
+            "text",
+        )
+
+
+def _keys_text(keys: tuple) -> str:
+    return ", ".join(" or ".join(".".join(path.segments) for path in alternatives) for alternatives in keys)
+
+
+def _add(
+    condition: Condition,
+    number: int,
+    text: str,
+    reading: Reading,
+    effective_from: datetime | None,
+    now: datetime,
+) -> ConditionVersion:
+    return ConditionVersion.objects.create(
+        condition=condition,
+        number=number,
+        title=reading.title,
+        text=text,
+        canonical=reading.canonical,
+        description=reading.description,
+        effective_from=effective_from,
+        created_at=now,
+    )

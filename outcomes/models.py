@@ -1,0 +1,285 @@
+"""What happened: events, the subjects they are about, the outcomes computed from them, the journal of every change.
+
+The hot tables (event identity, event, pending, subject, subject event, outcome, journal) are written set-wise by
+`intake`, `evaluation` and `settlement`; the models here are for reading and for the admin. They carry no foreign-key
+constraints to each other where a check per row would cost the hot path; `manage.py audit` proves the references instead.
+"""
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+
+class EventIdentity(models.Model):
+    """The claim on an event's identity, unique for ever: it outlives the payload, which retention may archive.
+
+    ``fingerprint`` is SHA-256 over the canonical content as sent, so that a retry is told from a conflict.
+    """
+
+    pk = models.CompositePrimaryKey("customer", "event_id", "source")
+    customer = models.ForeignKey("contracts.Customer", on_delete=models.DO_NOTHING, db_constraint=False)
+    event_id = models.TextField()
+    source = models.TextField(default="", help_text="CloudEvents `source`; empty for events of our own API.")
+    fingerprint = models.BinaryField(max_length=32)
+    seq = models.BigIntegerField(help_text="The event's acceptance order; its row in the payload table.")
+
+    class Meta:
+        managed = False
+        db_table = "outcomes_event_identity"
+
+
+class Event(models.Model):
+    """One accepted fact; immutable. ``seq`` is the acceptance order: (months since 2020) * 10^12 + a counter, so that the
+    table is partitioned by month of receipt while ``seq`` alone stays its key (see migrations/0002).
+    """
+
+    seq = models.BigIntegerField(primary_key=True)
+    customer = models.ForeignKey(
+        "contracts.Customer", on_delete=models.DO_NOTHING, db_constraint=False, related_name="events"
+    )
+    event_id = models.TextField()
+    source = models.TextField(default="")
+    type = models.TextField()
+    time = models.DateTimeField(help_text="When it happened.")
+    received_at = models.DateTimeField(help_text="When we accepted it.")
+    data = models.JSONField(default=dict)
+    batch_import = models.ForeignKey(
+        "outcomes.Import", null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="events"
+    )
+
+    class Meta:
+        managed = False
+        db_table = "outcomes_event"
+        ordering = ["-seq"]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"
+
+
+class Pending(models.Model):
+    """An accepted event that waits for evaluation. Written with the event, deleted with its results; the earliest ``time``
+    of a partition is its watermark, and an empty table means that everything accepted has been evaluated.
+    """
+
+    pk = models.CompositePrimaryKey("partition", "seq")
+    partition = models.SmallIntegerField()
+    seq = models.BigIntegerField()
+    time = models.DateTimeField()
+
+    class Meta:
+        managed = False
+        db_table = "outcomes_pending"
+
+
+class Subject(models.Model):
+    """What outcomes are about: (customer, condition, key value), with the fold state of its lifecycle.
+
+    ``state`` is the JSON of `outcomes.domain.lifecycle.Fold`; ``last_time`` and ``last_seq`` name the newest event folded.
+    """
+
+    customer = models.ForeignKey(
+        "contracts.Customer", on_delete=models.DO_NOTHING, db_constraint=False, related_name="subjects"
+    )
+    condition = models.ForeignKey("contracts.Condition", on_delete=models.DO_NOTHING, db_constraint=False)
+    key = models.TextField()
+    state = models.TextField(default="")
+    last_time = models.DateTimeField(null=True)
+    last_seq = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["customer", "condition", "key"], name="subject_identity")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class SubjectEvent(models.Model):
+    """One event among a subject's facts, in the order that counts: (time, seq). The evidence behind its outcomes."""
+
+    pk = models.CompositePrimaryKey("subject", "time", "seq")
+    subject = models.ForeignKey(Subject, on_delete=models.DO_NOTHING, db_constraint=False, related_name="facts")
+    time = models.DateTimeField()
+    seq = models.BigIntegerField()
+
+    class Meta:
+        db_table = "outcomes_subject_event"
+
+
+class State(models.TextChoices):
+    """The states of an outcome (docs/lifecycle.md)."""
+
+    OPEN = "open"
+    PROVISIONAL = "provisional"
+    CONFIRMED = "confirmed"
+    REVERSED = "reversed"
+    VOID = "void"
+    MISSED = "missed"
+    SUPERSEDED = "superseded"
+
+
+class Outcome(models.Model):
+    """One attempt on one subject to reach a charge: the projection of its journal.
+
+    ``quantity``, ``amount`` and ``dimensions`` are as the facts stand; they are final from ``settled_at`` on. ``due_at`` is
+    the instant at which the clock alone changes the outcome next; ``queue`` holds changes already computed that wait for
+    an earlier one to be booked (page 2, section 3: folding computes, settlement books).
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    customer = models.ForeignKey(
+        "contracts.Customer", on_delete=models.DO_NOTHING, db_constraint=False, related_name="outcomes"
+    )
+    condition = models.ForeignKey("contracts.Condition", on_delete=models.DO_NOTHING, db_constraint=False)
+    version = models.ForeignKey("contracts.ConditionVersion", on_delete=models.DO_NOTHING, db_constraint=False)
+    subject = models.ForeignKey(Subject, on_delete=models.DO_NOTHING, db_constraint=False, related_name="outcomes")
+    partition = models.SmallIntegerField()
+    ordinal = models.PositiveIntegerField(help_text="1 for the first attempt booked on the subject, and so on.")
+    state = models.TextField(choices=State.choices)
+    first_time = models.DateTimeField(help_text="Time of the event that began the attempt.")
+    first_seq = models.BigIntegerField()
+    last_time = models.DateTimeField(help_text="Time of the latest event among the attempt's facts.")
+    last_seq = models.BigIntegerField()
+    met_by_seq = models.BigIntegerField(null=True)
+    met_at = models.DateTimeField(null=True)
+    settles_at = models.DateTimeField(null=True, help_text="Planned end of the settlement window.")
+    settled_at = models.DateTimeField(null=True, help_text="The instant from which it is final.")
+    ended_by_seq = models.BigIntegerField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    quantity = models.DecimalField(max_digits=72, decimal_places=34, null=True)
+    amount = models.DecimalField(max_digits=72, decimal_places=34, null=True)
+    dimensions = models.JSONField(default=dict)
+    review = ArrayField(models.TextField(), default=list, help_text="What a person must complete before it is billed.")
+    due_at = models.DateTimeField(null=True)
+    queue = models.JSONField(null=True)
+    single = models.BooleanField(
+        default=True, help_text="The condition has no `repeat when`: one confirmed outcome per subject at most."
+    )
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["subject", "ordinal"], name="outcome_ordinal"),
+            models.UniqueConstraint(
+                fields=["subject"], condition=Q(state="confirmed", single=True), name="one_confirmed_per_subject"
+            ),
+            models.CheckConstraint(condition=Q(state__in=State.values), name="outcome_state_known"),
+            models.CheckConstraint(
+                condition=~Q(state="confirmed") | Q(settled_at__isnull=False), name="confirmed_has_an_instant"
+            ),
+        ]
+        indexes = [
+            # The sweep: what is due, in due order, at the cost of what is due and not of what is stored.
+            models.Index(fields=["due_at", "id"], condition=Q(due_at__isnull=False), name="outcome_due"),
+            # A billing run: a customer's outcomes by settlement.
+            models.Index(
+                fields=["customer", "settled_at"], condition=Q(settled_at__isnull=False), name="outcome_settled"
+            ),
+            # Lists by customer, newest first.
+            models.Index(fields=["customer", "id"], name="outcome_by_customer"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} outcome"
+
+
+class Journal(models.Model):
+    """Every change of an outcome's state, once, append-only (a database trigger refuses updates and deletes)."""
+
+    class Cause(models.TextChoices):
+        EVENT = "event", "An event"
+        CLOCK = "clock", "The clock"
+        LATE = "late", "Late evidence"
+        PERSON = "person", "A person"
+
+    outcome = models.ForeignKey(Outcome, on_delete=models.DO_NOTHING, db_constraint=False, related_name="journal")
+    from_state = models.TextField(blank=True)
+    to_state = models.TextField()
+    cause = models.TextField(choices=Cause.choices)
+    clause = models.TextField(blank=True, help_text="The clause that spoke: bill, void, settle, expire, credit ...")
+    event_seq = models.BigIntegerField(null=True)
+    actor = models.TextField(blank=True)
+    reason = models.TextField(blank=True)
+    effective_at = models.DateTimeField(help_text="When it took effect.")
+    recorded_at = models.DateTimeField(help_text="When it was written here.")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["outcome", "id"], name="journal_by_outcome")]
+
+    def __str__(self) -> str:
+        return f"{self.from_state or 'begins'} → {self.to_state}"
+
+
+class Import(models.Model):
+    """A backfill of history: events of any age belong to it, and settlement of the customers it touches is paused
+    until it is closed, so that January's reopening can be loaded after January's closing.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return self.name or str(self.id)
+
+
+class ImportCustomer(models.Model):
+    """A customer that an import touched."""
+
+    batch_import = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="customers")
+    customer = models.ForeignKey("contracts.Customer", on_delete=models.CASCADE, related_name="imports")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["batch_import", "customer"], name="import_customer_once")]
+
+
+class InboxItem(models.Model):
+    """An event that could not be used, kept with the reason until its cause is mended or a person dismisses it.
+
+    Nothing is dropped in silence. ``event_seq`` is set where the event was accepted (no condition found its key); else
+    ``body`` holds what was sent and ``seq`` the acceptance order it keeps when it is retried.
+    """
+
+    class Reason(models.TextChoices):
+        UNKNOWN_CUSTOMER = "unknown_customer"
+        MISSING_KEY = "missing_key"
+        TOO_OLD = "too_old"
+        IN_FUTURE = "in_future"
+        INVALID = "invalid"
+        ID_CONFLICT = "id_conflict"
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        RESOLVED = "resolved"
+        DISMISSED = "dismissed"
+
+    seq = models.BigIntegerField()
+    event_seq = models.BigIntegerField(null=True, blank=True)
+    customer_key = models.TextField(blank=True)
+    event_id = models.TextField(blank=True)
+    type = models.TextField(blank=True)
+    body = models.TextField(help_text="The event as sent, JSON.")
+    reason = models.TextField(choices=Reason.choices)
+    message = models.TextField()
+    status = models.TextField(choices=Status.choices, default=Status.WAITING)
+    attempts = models.PositiveIntegerField(default=0, help_text="How often it was retried in vain.")
+    received_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    batch_import = models.ForeignKey(Import, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "inbox"
+        indexes = [
+            models.Index(fields=["status", "reason", "id"], name="inbox_by_reason"),
+            models.Index(fields=["customer_key", "event_id"], name="inbox_by_event"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.event_id or 'no id'}"

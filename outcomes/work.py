@@ -1,0 +1,29 @@
+"""One subject in the middle of an evaluation: what is stored of it, the events that came for it, what is to be written."""
+
+from dataclasses import dataclass, field
+
+from conditions_dsl import Event
+from outcomes.booking import Booked
+from outcomes.domain.lifecycle import Fold
+
+
+@dataclass(slots=True)
+class Work:
+    """A subject that a batch touches. ``state`` is its stored fold ("" where it is new), ``last`` the newest folded event
+    as (time, seq), ``events`` those of this batch, ``rows`` the outcomes to write.
+    """
+
+    customer: int
+    condition: int
+    key: str
+    partition: int
+    id: int = 0
+    state: str = ""
+    last: tuple[int, int] = (-(2**63), 0)
+    events: list[Event] = field(default_factory=list)
+    fold: Fold | None = None
+    rows: list[Booked] = field(default_factory=list)
+
+    @property
+    def is_new(self) -> bool:
+        return not self.state
