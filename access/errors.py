@@ -20,7 +20,6 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.views import defaults
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 from access import error_codes, request_id
 from access.paths import child, item
@@ -214,7 +213,6 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
     headers = dict(error.headers)
     if error.status_code == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="holdfast"'
-    set_rollback()
     return Response(envelope(error), status=error.status_code, headers=headers)
 
 

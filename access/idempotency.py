@@ -39,7 +39,6 @@ Mode = Literal["atomic", "recorded", "off"]
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 MAX_PATH = 512
-_KEPT_HEADERS = ("Content-Type", "Location")
 # Answers that refuse the request as such did nothing and leave the key free: correct it and send it again.
 _REFUSALS = frozenset({400, 401, 403, 405, 406, 411, 413, 415, 422, 429})
 
@@ -172,14 +171,15 @@ def _replay(claim: Claim) -> HttpResponse | None:
 def _keep(claim: Claim, response: HttpResponseBase) -> None:
     if response.status_code >= 500 or response.status_code in _REFUSALS:
         return
-    if isinstance(response, Response):
+    if isinstance(response, Response):  # not rendered yet, so it does not know its own type
         body = b"" if response.data is None else dumps(response.data)
         headers = {"Content-Type": "application/json"}
     elif isinstance(response, HttpResponse):
-        body, headers = response.content, {}
+        body, headers = response.content, {"Content-Type": response["Content-Type"]}
     else:
         raise TypeError("a POST that may be replayed cannot answer with a stream")
-    headers.update({name: response[name] for name in _KEPT_HEADERS if name in response})
+    if "Location" in response:
+        headers["Location"] = response["Location"]
     IdempotencyRecord.objects.create(
         api_key_id=claim.api_key_id,
         method=claim.method,

@@ -15,7 +15,7 @@ from lark import Token, Tree
 
 from conditions_dsl import model as m
 from conditions_dsl import words
-from conditions_dsl.errors import Edit, Problem
+from conditions_dsl.errors import Edit, Mend, Problem
 
 _ORDER: Final[dict[str, m.Order]] = {"eq": "is", "ne": "is not", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _COUNTS: Final[dict[str, m.CountOrder]] = {order.replace(" ", "_"): order for order in m.COUNT_ORDERS}
@@ -30,7 +30,10 @@ Branch = Tree[Token]
 
 def _at(branch: Any) -> int:
     """The offset of the first token of a branch, of those too that the tree leaves out."""
-    return int(branch.start_pos if isinstance(branch, Token) else branch.meta.container_start_pos)
+    if isinstance(branch, Token):
+        return branch.start_pos or 0
+    place: int = branch.meta.container_start_pos
+    return place
 
 
 class Builder:
@@ -104,7 +107,9 @@ class Builder:
         places.append((name, at))
         if name not in ("voids", "credits", "dimensions") and name in parts:
             words_of = {"keys": "per", "bill": "bill when", "early": "settle early when", "repeat": "repeat when"}
-            self._fault(at, f"There is a second `{words_of.get(name, name)}` clause; a condition has one. {_ONCE[name]}")
+            self._fault(
+                at, f"There is a second `{words_of.get(name, name)}` clause; a condition has one. {_ONCE[name]}"
+            )
         match kind:
             case "per":
                 parts["keys"] = tuple(tuple(self._path(p) for p in key.children) for key in children)
@@ -228,7 +233,9 @@ class Builder:
 
     def _event(self, branch: Any) -> m.EventTerm:
         name, where = branch.children
-        return m.EventTerm(self._event_name(name.children[0]), None if where is None else self._node(where), at=_at(name))
+        return m.EventTerm(
+            self._event_name(name.children[0]), None if where is None else self._node(where), at=_at(name)
+        )
 
     # ------------------------------------------------------------------------------------------------------ words
 
@@ -331,8 +338,8 @@ class Builder:
         except json.JSONDecodeError as error:
             self._fault(
                 at + error.pos,
-                'This text has a `\\` or a character that JSON does not know. Write `\\\\` for a backslash and `\\"` for a '
-                "double quote.",
+                "This text has a `\\` or a character that JSON does not know. "
+                'Write `\\\\` for a backslash and `\\"` for a double quote.',
                 Edit(at, at + len(token), str(token).replace("\\", "\\\\")),
             )
             return ""
@@ -384,7 +391,9 @@ class Builder:
             self._fault(at, "A duration cannot be negative.")
         elif number != number.to_integral_value():
             known = m.UNITS.get(str(unit).removesuffix("s"))
-            mends = [] if known is None else [Edit(at, (unit.start_pos or 0) + len(unit), in_units(int(number * known)))]
+            mends = (
+                [] if known is None else [Edit(at, (unit.start_pos or 0) + len(unit), in_units(int(number * known)))]
+            )
             self._fault(at, "A duration is made of whole numbers.", *mends)
         return max(0, int(number))
 
@@ -416,7 +425,7 @@ class Builder:
 
     def _fault(self, at: int, message: str, *mends: Edit) -> None:
         """Notes a fault; each edit is one proposal."""
-        self.problems.append(Problem(at, message, *((edit,) for edit in mends)))
+        self.problems.append(Problem(at, message, *(Mend((edit,)) for edit in mends)))
 
 
 _ONCE: Final = {

@@ -276,6 +276,4 @@ def _dimension(value: m.Value | m.Graded, attempt: Layout, history: Layout) -> C
 
 def _flags(attempt: Layout) -> Callable[[Facts, Facts], tuple[str, ...]]:
     overflows = attempt.overflows
-    return lambda attempt, history: (
-        ("distinct_overflow",) if any(attempt[slot] is True for slot in overflows) else ()
-    )
+    return lambda attempt, history: ("distinct_overflow",) if any(attempt[slot] is True for slot in overflows) else ()

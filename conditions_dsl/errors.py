@@ -26,10 +26,18 @@ class Edit:
     text: str
 
 
-class Problem(Exception):
-    """A fault found at an offset of the text, with the edits that may mend it. Becomes a `Diagnostic`."""
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """A proposal: edits made together and, where it says more than the fault, the sentence to tell with them."""
 
-    def __init__(self, at: int, message: str, *mends: tuple[Edit, ...]) -> None:
+    edits: tuple[Edit, ...]
+    message: str | None = None
+
+
+class Problem(Exception):
+    """A fault found at an offset of the text, with what may mend it, likeliest first. Becomes a `Diagnostic`."""
+
+    def __init__(self, at: int, message: str, *mends: Mend) -> None:
         super().__init__(message)
         self.at = at
         self.message = message
@@ -66,7 +74,7 @@ def apply_edits(source: str, edits: tuple[Edit, ...]) -> str:
 
 
 def render(source: str, diagnostic: Diagnostic) -> str:
-    """Line, column, the source line with a caret under the place, the sentence, and the mended lines if there are any."""
+    """Line, column and sentence, the source line with a caret under the place, and the mended lines if any."""
     before = source.split("\n")
     line = before[diagnostic.line - 1].rstrip("\r") if diagnostic.line <= len(before) else ""
     # A very long line is shown around the place only.

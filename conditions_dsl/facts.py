@@ -1,7 +1,8 @@
 """The layout of one scope's facts, and the steps that fold an event into them.
 
-Each term of a condition owns one slot or a few; equal terms share. The slot that a verdict reads holds the answer itself
-(true, or a count): what is costly is done once, when an event arrives, and only for the terms that its type touches.
+Each term of a condition owns one slot or a few; equal terms share. The slot that a verdict reads holds the answer
+itself (true, or a count): what is costly is done once, when an event arrives, and only for the terms that its type
+touches.
 """
 
 from __future__ import annotations
@@ -273,11 +274,11 @@ def _pair_planner(
 
 def encode(number: v.Number) -> int | str:
     """A number as facts hold it."""
-    return number if number.__class__ is int and -_PLAIN_INT < number < _PLAIN_INT else str(number)  # type: ignore[return-value]
+    return number if number.__class__ is int and -_PLAIN_INT < number < _PLAIN_INT else str(number)
 
 
 def decode(kept: int | str) -> v.Number:
-    return Decimal(kept) if kept.__class__ is str else kept  # type: ignore[return-value]
+    return Decimal(kept) if isinstance(kept, str) else kept
 
 
 def add(a: v.Number, b: v.Number) -> v.Number:
@@ -350,7 +351,7 @@ def _average(get: v.Getter, kept: list[tuple[int, Keeper]], state: int, count: i
 
 
 def distinct_key(value: Any) -> str | None:
-    """One text per distinct value; None for what is no value. Long texts are kept as their digest, to keep facts small."""
+    """One text per distinct value; None for what is no value. Of a long text the digest is kept: facts stay small."""
     if value.__class__ is str:
         if len(value) <= 40:
             return "t" + value

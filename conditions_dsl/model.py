@@ -1,14 +1,14 @@
 """The frozen tree of a condition: what a text means, nothing of how it was laid out.
 
-Two trees are equal when they mean the same word for word; the place in the text (`at`, an offset in code points) is kept
-for messages and takes no part in equality. Numbers are `decimal.Decimal`, durations keep the author's own units.
+Two trees are equal when they mean the same word for word; the place in the text (`at`, an offset in code points) is
+kept for messages and takes no part in equality. Numbers are `decimal.Decimal`, durations keep the author's own units.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 SECOND: Final = 1_000_000
 UNITS: Final[dict[str, int]] = {
@@ -48,8 +48,8 @@ ORDER_OF_COUNT: Final[dict[CountOrder, Order]] = {
 }
 
 
-def _place() -> int:
-    return field(default=-1, compare=False, repr=False, kw_only=True)  # type: ignore[no-any-return]
+def _place() -> Any:
+    return field(default=-1, compare=False, repr=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +267,7 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """`settle …`. `window` is the DURATION (None for `immediately` and `at VALUE`), `at_most` and `value` as their names."""
+    """`settle …`. `window` is the DURATION, None for `immediately` and `at VALUE`."""
 
     kind: Literal["immediately", "after", "silence", "at"]
     window: Duration | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import inf
 from pathlib import Path as File
 from typing import Final
 
@@ -9,7 +11,7 @@ from lark import Lark, Token, Tree, UnexpectedCharacters, UnexpectedToken
 
 from conditions_dsl import mending, words
 from conditions_dsl.builder import Builder
-from conditions_dsl.errors import ConditionError, Diagnostic, Edit, Problem, apply_edits, line_and_column
+from conditions_dsl.errors import ConditionError, Diagnostic, Mend, Problem, apply_edits, line_and_column
 from conditions_dsl.model import Condition, size
 from conditions_dsl.silence import refuse_silence
 
@@ -23,51 +25,62 @@ _LARK: Final = Lark(
 )
 
 # Each of these words and signs makes at least one node of the tree, so that a text with too many is refused unparsed.
-_NODE_TOKENS: Final = frozenset("AND OR NO WHERE IS IN CONTAINS STARTS ENDS EQUAL NE LESSTHAN LE MORETHAN GE".split())
-# A text that a person wrote is mended; a machine's accident of thousands of words is only refused.
-_MENDED_TOKENS: Final = 1_200
-_MOST_MENDS: Final = 6
+_NODE_TOKENS: Final = frozenset(
+    ("AND", "OR", "NO", "WHERE", "IS", "IN", "CONTAINS", "STARTS", "ENDS")
+    + ("EQUAL", "NE", "LESSTHAN", "LE", "MORETHAN", "GE")
+)
+# A proposed mend is tried out by parsing. This bounds the tokens read again in doing so; a text of a machine's
+# accident, with thousands of words, is refused without.
+_TOKENS_FOR_MENDING: Final = 1_500
+_MOST_MENDS: Final = 16
 
 
 def parse(text: str) -> Condition:
     """The condition a text says.
 
-    Raises `ConditionError`, whose `diagnostics` say line, column, what is wrong and, where one is found, the mended text.
+    Raises `ConditionError`, whose `diagnostics` say line, column, what is wrong and, where one is found, the mended
+    text.
     """
     try:
         return _parse(text)
     except _Refused as refused:
-        raise ConditionError(text, tuple(_diagnose(text, problem, refused.mend) for problem in refused.problems)) from None
+        tries = min(_MOST_MENDS, _TOKENS_FOR_MENDING // max(1, refused.tokens))
+        found = tuple(_diagnose(text, problem, tries if first else 0) for first, problem in refused.in_order())
+        raise ConditionError(text, found) from None
 
 
 class _Refused(Exception):
-    def __init__(self, problems: list[Problem], mend: bool = True) -> None:
+    """The faults of a text, and how many tokens it has."""
+
+    def __init__(self, problems: list[Problem], tokens: int) -> None:
         super().__init__()
-        self.problems = problems
-        self.mend = mend
+        self.problems = sorted(problems, key=lambda problem: problem.at)
+        self.tokens = tokens
+
+    def in_order(self) -> Iterator[tuple[bool, Problem]]:
+        for index, problem in enumerate(self.problems):
+            yield index < 3, problem
 
 
 def _parse(text: str) -> Condition:
     if len(text) > words.MAX_TEXT_BYTES or len(text.encode("utf-8", "surrogatepass")) > words.MAX_TEXT_BYTES:
-        raise _Refused([Problem(0, "The text is longer than 16 KiB, the most a condition may be.")], mend=False)
+        raise _Refused([Problem(0, "The text is longer than 16 KiB, the most a condition may be.")], words.MAX_TOKENS)
     tokens, fault = _scan(text)
     try:
         _count(tokens)
-        if fault is not None and len(tokens) > _MENDED_TOKENS:
-            raise fault
         tree = _tree(text, tokens, fault)
     except Problem as problem:
-        raise _Refused([problem], mend=len(tokens) <= _MENDED_TOKENS) from None
+        raise _Refused([problem], len(tokens)) from None
     builder = Builder(text)
     condition = builder.build(tree)
     if condition is None or builder.problems:
-        raise _Refused(sorted(builder.problems, key=lambda p: p.at))
+        raise _Refused(builder.problems, len(tokens))
     try:
         if size(condition) > words.MAX_NODES:
             raise _too_many_nodes()
         refuse_silence(condition)
     except Problem as problem:
-        raise _Refused([problem]) from None
+        raise _Refused([problem], len(tokens)) from None
     return condition
 
 
@@ -81,7 +94,7 @@ def _scan(text: str) -> tuple[list[Token], Problem | None]:
             if len(tokens) > words.MAX_TOKENS:
                 return tokens, None
     except UnexpectedCharacters as error:
-        return tokens, mending.strange_character(text, error.pos_in_stream)
+        return tokens, mending.strange_character(text, error.pos_in_stream or 0)
     return tokens, None
 
 
@@ -109,7 +122,9 @@ def _count(tokens: list[Token]) -> None:
     if nodes > words.MAX_NODES:
         raise _too_many_nodes()
     if len(tokens) > words.MAX_TOKENS:
-        raise Problem(tokens[-1].start_pos or 0, "The text has more than 4,096 words and signs, the most a condition may have.")
+        raise Problem(
+            tokens[-1].start_pos or 0, "The text has more than 2,048 words and signs, the most a condition may have."
+        )
 
 
 def _too_many_nodes() -> Problem:
@@ -134,25 +149,32 @@ def _tree(text: str, tokens: list[Token], fault: Problem | None) -> Tree[Token]:
     return tree
 
 
-def _diagnose(text: str, problem: Problem, mend: bool) -> Diagnostic:
-    line, column = line_and_column(text, problem.at)
-    fix = _mended(text, problem) if mend else None
-    return Diagnostic("error", line, column, problem.message, fix)
+def _diagnose(text: str, problem: Problem, tries: int) -> Diagnostic:
+    """The diagnostic of a problem, with the proposal after which the text reads furthest, if any mends the place."""
+    best: tuple[float, Mend | None] = (-1, None)
+    for mend in problem.mends[:tries]:
+        reach = _reach(apply_edits(text, mend.edits), problem, mend)
+        if reach > best[0]:
+            best = reach, mend
+            if reach == inf:
+                break
+    chosen = best[1]
+    if chosen is None:
+        return Diagnostic("error", *line_and_column(text, problem.at), problem.message)
+    # A word that is replaced is the place to look at, though the reading stopped only behind it.
+    first = chosen.edits[0]
+    at = first.start if len(chosen.edits) == 1 and first.end > first.start else problem.at
+    message = chosen.message or problem.message
+    return Diagnostic("error", *line_and_column(text, at), message, apply_edits(text, chosen.edits))
 
 
-def _mended(text: str, problem: Problem) -> str | None:
-    """The first proposed mend that is one: the mended text has no fault, or only one that lies further on."""
-    for edits in problem.mends[:_MOST_MENDS]:
-        candidate = apply_edits(text, edits)
-        try:
-            _parse(candidate)
-        except _Refused as refused:
-            if _moved(problem.at, edits) >= min(p.at for p in refused.problems):
-                continue
-        return candidate
-    return None
-
-
-def _moved(at: int, edits: tuple[Edit, ...]) -> int:
-    """Where the old place lies in the edited text: behind what was written at it."""
-    return at + sum(len(e.text) - (e.end - e.start) for e in edits if e.start <= at)
+def _reach(candidate: str, problem: Problem, mend: Mend) -> float:
+    """How far the edited text reads: infinitely where it has no fault, -1 where the old fault still stands."""
+    try:
+        _parse(candidate)
+    except _Refused as refused:
+        # The old place, in the edited text, lies behind what was written at it or before it.
+        moved = problem.at + sum(len(e.text) - (e.end - e.start) for e in mend.edits if e.start <= problem.at)
+        found = refused.problems[0].at
+        return found if found > max(moved, problem.at) else -1
+    return inf

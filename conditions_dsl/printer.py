@@ -12,7 +12,7 @@ _WIDTH = 100
 
 
 def format(condition: m.Condition) -> str:
-    """The condition in canonical form: clauses in a fixed order, one blank line around each kind; ends with a newline."""
+    """The condition in canonical form: clauses in a fixed order, in three groups; ends with a newline."""
     head = f"outcome {condition.slug}"
     if condition.title is not None:
         head += f" {text(condition.title)}"
@@ -41,14 +41,34 @@ def format(condition: m.Condition) -> str:
 
 
 def _clause(head: str, root: m.Node) -> str:
-    """On one line where it fits, else one line for each member of the outermost `and` or `or`."""
-    line = head + node(root)
-    if len(line) <= _WIDTH or not isinstance(root, m.And | m.Or):
-        return line
-    word = "and" if isinstance(root, m.And) else "or"
-    margin = " " * max(0, len(head) - len(word) - 1)
-    first, *others = (_inner(member, root) for member in root.members)
-    return "\n".join([head + first, *(f"{margin}{word} {other}" for other in others)])
+    return head + _fit(root, len(head))
+
+
+def _fit(root: m.Node, column: int) -> str:
+    """The node as written from a column on: on one line where it fits, else one line for each member."""
+    flat = node(root)
+    if column + len(flat) <= _WIDTH:
+        return flat
+    match root:
+        case m.And() | m.Or():
+            word = "and" if isinstance(root, m.And) else "or"
+            margin = "\n" + " " * max(0, column - len(word) - 1) + f"{word} "
+            start = max(column, len(word) + 1)
+            return margin.join(_inner(member, start) for member in root.members)
+        case m.Group():
+            head = f"{_group_kind(root)} of ("
+            return head + _listed([_fit(member, column + len(head)) for member in root.members], column + len(head)) + ")"
+        case m.Points():
+            start = column + len("points (")
+            weights = [(f"{number(weight)} if ", member) for weight, member in root.weights]
+            listed = _listed([label + _fit(member, start + len(label)) for label, member in weights], start)
+            return f"points ({listed}) {root.order} {number(root.number)}"
+        case _:
+            return flat
+
+
+def _listed(members: list[str], column: int) -> str:
+    return (",\n" + " " * column).join(members)
 
 
 def _dimension(dimension: m.Dimension) -> str:
@@ -77,11 +97,11 @@ def node(root: m.Node) -> str:
     """A condition or filter in canonical form, without outer parentheses."""
     match root:
         case m.And():
-            return " and ".join(_inner(member, root) for member in root.members)
+            return " and ".join(_inner(member) for member in root.members)
         case m.Or():
-            return " or ".join(_inner(member, root) for member in root.members)
+            return " or ".join(_inner(member) for member in root.members)
         case m.Not():
-            return f"not {_inner(root.member, root)}"
+            return f"not {_inner(root.member)}"
         case m.Seen():
             return f"{_no(root.no)}{event(root.event)}{' ever' if root.ever else ''}"
         case m.Count():
@@ -91,8 +111,7 @@ def node(root: m.Node) -> str:
         case m.Within():
             return f"{_no(root.no)}{event(root.event)} within {duration(root.duration)} of {event(root.reference)}"
         case m.Group():
-            kind = f"at least {root.number}" if root.kind == "at least" else root.kind
-            return f"{kind} of ({', '.join(node(member) for member in root.members)})"
+            return f"{_group_kind(root)} of ({', '.join(node(member) for member in root.members)})"
         case m.Points():
             weights = ", ".join(f"{number(weight)} if {node(member)}" for weight, member in root.weights)
             return f"points ({weights}) {root.order} {number(root.number)}"
@@ -100,9 +119,16 @@ def node(root: m.Node) -> str:
             return f"{_subject(root.subject)} {comparison(root)}"
 
 
-def _inner(member: m.Node, parent: m.Node) -> str:
-    loose = isinstance(member, m.Or | m.And) and not (isinstance(member, m.And) and isinstance(parent, m.Or))
-    return f"({node(member)})" if loose else node(member)
+def _inner(member: m.Node, column: int | None = None) -> str:
+    """A member of `and`, `or` or `not`: what is joined itself stands in parentheses, for the reader's sake also where
+    the grammar would not need them."""
+    joined = isinstance(member, m.Or | m.And)
+    shown = node(member) if column is None else _fit(member, column + joined)
+    return f"({shown})" if joined else shown
+
+
+def _group_kind(group: m.Group) -> str:
+    return f"at least {group.number}" if group.kind == "at least" else group.kind
 
 
 def _no(no: bool) -> str:

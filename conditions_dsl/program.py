@@ -1,15 +1,16 @@
 """What the engine runs: a condition compiled to plain functions over small lists of facts.
 
-Facts are one list of JSON types per *scope*. Folding an event changes them in place, with work that depends on the program
-only, never on how many events came before:
+Facts are one list of JSON types per *scope*. Folding an event changes them in place, with work that depends on the
+program only, never on how many events came before:
 
 - `attempt`: what `bill when`, `settle early`, `settle at`, `quantity`, `amount` and `dimension` look at;
 - `void`: what the `void when` clauses look at;
 - `after`: what `credit` and `repeat` look at;
 - `history`: every `… ever`, of any clause.
 
-Events must be folded in order of (`time`, `seq`). A scope that a program does not use has an empty list. The one nested value
-is the object of values seen by `number of distinct`: who keeps two versions of the same facts copies them deeply.
+Events must be folded in order of (`time`, `seq`). A scope that a program does not use has an empty list. The one
+nested value is the object of values seen by `number of distinct`: who keeps two versions of the same facts copies them
+deeply.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Program:
     settle_value: Callable[[Facts], int | None]
     """(attempt): for `settle at`, the time read plus the offset in microseconds; None while there is none."""
     quantity: Callable[[Facts], Decimal | None]
-    """(attempt): billable units; 1 where the clause is left out, None where the value is missing, negative or no number."""
+    """(attempt): billable units; 1 where the clause is left out; None: missing, negative or no number."""
     amount: Callable[[Facts], Decimal | None]
     """(attempt): major units of the contract's currency; None where unknown or the clause is left out."""
     dimensions: Callable[[Facts, Facts], dict[str, str | None]]

@@ -1,9 +1,9 @@
 """What a value in an event's data is to the language, and how it compares.
 
-Three kinds of value exist: text, number, true/false. A comparison with anything else (missing, null, a list, an object, a
-value of another kind) is false; `is not` and `not in` are exactly the negations of `is` and `in`. Numbers are exact: an int
-or a Decimal as they came, a float as the decimal that JSON wrote (its shortest repr); beyond 38 digits or an exponent of ±30
-it is not a number.
+Three kinds of value exist: text, number, true/false. A comparison with anything else (missing, null, a list, an
+object, a value of another kind) is false; `is not` and `not in` are exactly the negations of `is` and `in`. Numbers
+are exact: an int or a Decimal as they came, a float as the decimal that JSON wrote (its shortest repr); beyond 38
+digits or an exponent of ±30 it is not a number.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def number_of(value: Any) -> Number | None:
     """The exact number a decoded JSON value is, or None when it is none (true and false are none)."""
     kind = type(value)
     if kind is int:
-        return value if -_LIMIT < value < _LIMIT else None  # type: ignore[no-any-return]
+        return value if -_LIMIT < value < _LIMIT else None
     if kind is float:
         value = Decimal(repr(value))
     elif kind is not Decimal:
@@ -149,7 +149,7 @@ def _one_of(constants: tuple[m.Constant, ...]) -> Tester:
 
 
 def _searched(node: m.Search) -> Tester:
-    constant, wanted = node.constant, node.constant.value
+    constant, wanted = node.constant, str(node.constant.value)
     if node.how == "starts with":
         return lambda value: value.__class__ is str and value.startswith(wanted)
     if node.how == "ends with":
@@ -184,12 +184,12 @@ def test_of(node: m.Test) -> Tester:
 
 
 def decimal_test(node: m.Test) -> Tester:
-    """The test as a function of a computed number (a count, a total, an average), to which no limit of digits applies."""
+    """The test as a function of a computed number (a count, a total), to which no limit of digits applies."""
     match node:
         case m.Compare(constant=m.Constant(kind="number")):
             order, wanted = node.order, _simple(node.constant)
-            return lambda number: number is not None and compare(number, order, wanted) or (
-                number is None and order == "is not"
+            return lambda number: (
+                (number is not None and compare(number, order, wanted)) or (number is None and order == "is not")
             )
         case m.OneOf():
             numbers = frozenset(c.value for c in node.constants if c.kind == "number")
@@ -217,13 +217,14 @@ def average_test(node: m.Test) -> Callable[[Number, int], bool]:
 
 def average(total: Number, count: int) -> Decimal:
     """The average to 12 decimals, as it is printed and billed."""
-    return EXACT.quantize(EXACT.divide(Decimal(total), Decimal(count)), _TWELVE, rounding=ROUND_HALF_EVEN)
+    exact = EXACT.divide(Decimal(total), Decimal(count))
+    return exact.quantize(_TWELVE, ROUND_HALF_EVEN, EXACT)
 
 
 def text_of(value: Any) -> str | None:
     """A text, a number (plain notation) or true/false as text: subject keys and dimensions. None for anything else."""
     if value.__class__ is str:
-        return value  # type: ignore[no-any-return]
+        return value
     if value.__class__ is bool:
         return "true" if value else "false"
     number = number_of(value)
@@ -244,7 +245,8 @@ _FURTHEST_YEARS: Final = 5
 def time_of(value: Any, event_time: int) -> int | None:
     """An RFC 3339 text with zone as microseconds since the epoch; None for anything else.
 
-    More than 5 years after the event that said it is a slip of the pen, not a time. Digits past the microsecond are cut off.
+    More than 5 years after the event that said it is a slip of the pen, not a time. Digits past the microsecond are
+    cut off.
     """
     if value.__class__ is not str or len(value) > 64 or not (found := _RFC3339.fullmatch(value)):
         return None

@@ -10,7 +10,7 @@ from access import ids
 from access.errors import Detail
 from access.times import format_rfc3339
 from contracts import durations, fields, prices
-from contracts.changes import Change, Kind, differences_of
+from contracts.changes import Change, Difference, Kind, differences_of
 from contracts.domain import periods
 from contracts.models import Contract, ContractVersion, Customer, RateCard
 from contracts.prices import PriceFields
@@ -56,8 +56,8 @@ def create_contract(given: ContractFields, *, now: datetime) -> Change[Contract]
 def ensure_contract(given: ContractFields, *, now: datetime) -> Change[Contract]:
     """The customer's contract with this start: made where there is none, unchanged where its terms are these.
 
-    The same locks and refusals as `create_contract`; safe to repeat, and what files that are loaded again need. Terms of
-    an existing contract never change: where they differ the call is refused and names each difference.
+    The same locks and refusals as `create_contract`; safe to repeat, and what files that are loaded again need. Terms
+    of an existing contract never change: where they differ the call is refused and names each difference.
     """
     customer = _lock_customer(given.customer)
     card = _check(given, customer)
@@ -68,7 +68,7 @@ def ensure_contract(given: ContractFields, *, now: datetime) -> Change[Contract]
     differences = differences_of(terms_of(existing), _terms(given, customer))
     if not differences:
         return Change(Kind.UNCHANGED, existing)
-    listed = "; ".join(f"{d.name} is {_text(d.before)}, not {_text(d.after)}" for d in differences)
+    listed = "; ".join(map(_difference_text, differences))
     raise conflict(
         "contract_already_exists",
         f"Contract {public_id(existing)} of {customer.key} from {format_rfc3339(existing.starts_at)} stands with other"
@@ -111,10 +111,14 @@ def _terms(given: ContractFields, customer: Customer) -> dict[str, Any]:
     }
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return "not set"
-    return format_rfc3339(value) if isinstance(value, datetime) else str(value)
+def _difference_text(difference: Difference) -> str:
+    before, after = (
+        format_rfc3339(value) if isinstance(value, datetime) else value
+        for value in (difference.before, difference.after)
+    )
+    if after is None:
+        return f"{difference.name} ({before}) is not among those asked for"
+    return f"{difference.name} is {'not set' if before is None else before}, not {after}"
 
 
 def _lock_customer(key: str) -> Customer:
@@ -194,8 +198,8 @@ def _refuse_overlap(given: ContractFields, customer: Customer) -> None:
         until = f"until {format_rfc3339(other.ends_at)}" if other.ends_at else "without an end"
         raise conflict(
             "overlapping_contract",
-            f"{customer.key} has contract {public_id(other)} from {format_rfc3339(other.starts_at)} {until}, and contracts"
-            f" of one customer do not overlap. {_way_out(other)}",
+            f"{customer.key} has contract {public_id(other)} from {format_rfc3339(other.starts_at)} {until}, and"
+            f" contracts of one customer do not overlap. {_way_out(other)}",
             "starts_at",
         )
 
@@ -238,5 +242,3 @@ def _create(given: ContractFields, customer: Customer, card: RateCard, now: date
     )
     prices.store(given.prices, contract_version=version)
     return Change(Kind.CREATED, contract, differences_of({}, {"starts_at": given.starts_at, **terms}))
-
-

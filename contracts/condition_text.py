@@ -12,11 +12,13 @@ from conditions_dsl.model import Condition, Graded, title_of
 
 MAX_SLUG = 128
 MAX_TITLE = 255
+# Beside /v1/conditions/{slug} these are paths of their own.
+RESERVED_SLUGS = frozenset({"check", "try"})
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A text that is a condition. ``diagnostics`` holds warnings, and errors of length that only our tables have."""
+    """A text that is a condition. ``diagnostics`` holds warnings, and what only our tables and paths forbid."""
 
     condition: Condition
     slug: str
@@ -44,7 +46,7 @@ def examine(text: str, known_events: Iterable[str] | None = None) -> Finding:
         condition = conditions_dsl.parse(text)
     except conditions_dsl.ConditionError as error:
         return Finding(None, error.diagnostics)
-    diagnostics = (*conditions_dsl.check(condition, known_events), *_length_problems(condition))
+    diagnostics = (*conditions_dsl.check(condition, known_events), *_store_problems(condition))
     reading = Reading(
         condition=condition,
         slug=condition.slug,
@@ -69,8 +71,10 @@ def possible_values(canonical: str) -> dict[str, frozenset[str] | None]:
     }
 
 
-def _length_problems(condition: Condition) -> tuple[Diagnostic, ...]:
+def _store_problems(condition: Condition) -> tuple[Diagnostic, ...]:
     problems = []
+    if condition.slug in RESERVED_SLUGS:
+        problems.append(Diagnostic("error", 1, 1, f"The slug `{condition.slug}` is reserved: choose another."))
     if len(condition.slug) > MAX_SLUG:
         problems.append(Diagnostic("error", 1, 1, f"The slug is longer than {MAX_SLUG} characters."))
     if len(title_of(condition)) > MAX_TITLE:

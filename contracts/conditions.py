@@ -14,18 +14,16 @@ from contracts.models import Condition, ConditionVersion
 from contracts.refusals import refusals, refused
 
 
-def create_condition_version(
-    text: str, *, effective_from: datetime | None, now: datetime
-) -> Change[ConditionVersion]:
+def create_condition_version(text: str, *, effective_from: datetime | None, now: datetime) -> Change[ConditionVersion]:
     """The text becomes the condition of its slug for attempts that begin at or after ``effective_from``.
 
-    The first version of a slug applies from the beginning of time unless dated; a later one starts now unless dated, and
-    never in the past. Where the text in force at that moment already says the same (comments and layout aside), nothing
-    is written and that version is the answer.
+    The first version of a slug applies from the beginning of time unless dated; a later one starts now unless dated,
+    and never in the past. Where the text in force at that moment already says the same (comments and layout aside),
+    nothing is written and that version is the answer.
 
     Locks the condition's row, so version numbers have no gaps however many callers race. Safe to repeat: a second call
-    finds the first one's version. Refused: a text that is no condition, another ``per`` than the versions before, a start
-    in the past, a start that another version has.
+    finds the first one's version. Refused: a text that is no condition, another ``per`` than the versions before, a
+    start in the past, a start that another version has.
     """
     reading = _read(text)
     with transaction.atomic():

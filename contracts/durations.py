@@ -17,7 +17,9 @@ def seconds_of(text: str) -> int:
         seconds += int(part[1]) * _UNITS[part[2]]
         position = part.end()
     if not stripped or position < len(stripped):
-        raise ValueError(f'"{text}" is no duration; write numbers with weeks, days, hours, minutes or seconds: "12 hours".')
+        raise ValueError(
+            f'"{text}" is no duration; write numbers with weeks, days, hours, minutes or seconds: "12 hours".'
+        )
     return seconds
 
 

@@ -127,7 +127,8 @@ class Contract(models.Model):
         ordering = ["customer", "starts_at"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(ends_at__isnull=True) | Q(ends_at__gt=models.F("starts_at")), name="contract_ends_after_start"
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gt=models.F("starts_at")),
+                name="contract_ends_after_start",
             ),
             # Page 7, 1.7: the embedded server has no btree_gist; a range of one value compares by && instead of =.
             ExclusionConstraint(
@@ -138,7 +139,13 @@ class Contract(models.Model):
                         RangeOperators.OVERLAPS,
                     ),
                     (
-                        Func("starts_at", "ends_at", RangeBoundary(), function="tstzrange", output_field=DateTimeRangeField()),
+                        Func(
+                            "starts_at",
+                            "ends_at",
+                            RangeBoundary(),
+                            function="tstzrange",
+                            output_field=DateTimeRangeField(),
+                        ),
                         RangeOperators.OVERLAPS,
                     ),
                 ],

@@ -1,4 +1,4 @@
-"""Prices as they are handed in, for a rate card and for the overrides of a contract alike: checked, compared, stored."""
+"""Prices as handed in, for a rate card and for the overrides of a contract alike: checked, compared, stored."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,8 +39,10 @@ def problems_of(prices: Sequence[PriceFields], path: str = "prices") -> list[Det
         place = item(path, index)
         if price.condition not in known:
             problems.append(_unknown_condition(child(place, "condition"), price.condition))
-        else:
-            problems += _match_problems(child(place, "match"), price, known[price.condition])
+        elif found := _match_problems(child(place, "match"), price, known[price.condition]):
+            # A slip in a dimension's name makes ties that go away with it: they are not worth a second complaint.
+            tie = (child(place, "match"), "duplicate_price")
+            problems = [problem for problem in problems if (problem.path, problem.code) != tie] + found
     return problems
 
 

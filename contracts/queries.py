@@ -50,6 +50,11 @@ def contracts(*, customer: str | None = None, rate_card: str | None = None) -> Q
     return found
 
 
+def latest_version(contract: Contract) -> ContractVersion:
+    """The version with the highest number, of a contract that `contracts` fetched."""
+    return max(contract.versions.all(), key=lambda version: version.number)
+
+
 def _prices() -> QuerySet[Price]:
     return Price.objects.order_by("id").select_related("condition")
 
@@ -71,7 +76,7 @@ def customer_json(customer: Customer) -> dict[str, Any]:
 def condition_summary_json(condition: Condition, now: datetime) -> dict[str, Any]:
     """The condition as its version in force at ``now`` says it."""
     listed = list(condition.versions.all())
-    return {"slug": condition.slug, **condition_version_json(_shown(listed, now))}
+    return {"slug": condition.slug, **condition_version_json(shown_version(listed, now))}
 
 
 def condition_json(condition: Condition, now: datetime, shown: ConditionVersion | None = None) -> dict[str, Any]:
@@ -79,7 +84,7 @@ def condition_json(condition: Condition, now: datetime, shown: ConditionVersion 
     listed = list(condition.versions.all())
     return {
         "slug": condition.slug,
-        **condition_version_json(shown or _shown(listed, now)),
+        **condition_version_json(shown or shown_version(listed, now)),
         "versions": [condition_version_json(version) for version in listed],
     }
 
@@ -98,7 +103,7 @@ def condition_version_json(version: ConditionVersion) -> dict[str, Any]:
 
 def rate_card_summary_json(card: RateCard, now: datetime, shown: RateCardVersion | None = None) -> dict[str, Any]:
     """The card as ``shown`` says it (left out: the version in force at ``now``)."""
-    version = shown or _shown(list(card.versions.all()), now)
+    version = shown or shown_version(list(card.versions.all()), now)
     return {"key": card.key, "currency": version.currency, **rate_card_version_json(version)}
 
 
@@ -130,7 +135,7 @@ def price_json(price: Price, currency: str) -> dict[str, Any]:
 
 def contract_json(contract: Contract) -> dict[str, Any]:
     """The contract with the terms of its latest version."""
-    version = max(contract.versions.all(), key=lambda version: version.number)
+    version = latest_version(contract)
     return {
         "id": public_id(contract),
         "customer": contract.customer.key,
@@ -149,7 +154,7 @@ def contract_json(contract: Contract) -> dict[str, Any]:
     }
 
 
-def _shown(listed: list[Any], now: datetime) -> Any:
+def shown_version(listed: list[Any], now: datetime) -> Any:
     """The version in force; before the first one's start, that which comes first."""
     return versions.in_force(listed, now) or min(listed, key=versions.start_of)
 

@@ -33,8 +33,8 @@ def put_rate_card(key: str, given: RateCardFields, *, now: datetime) -> Change[R
     card keeps its currency for ever: contracts in that currency stand on it.
 
     Locks the card's row, so version numbers have no gaps. Safe to repeat: a second call finds the first one's version.
-    Refused, with every place at once: ties, negative prices, unknown conditions and dimensions, another currency, a start
-    in the past.
+    Refused, with every place at once: ties, negative prices, unknown conditions and dimensions, another currency, a
+    start in the past.
     """
     raise_if_any(
         [
@@ -71,8 +71,8 @@ def _currency_change(key: str, existing: Sequence[RateCardVersion], currency: st
         return None
     return Detail(
         "currency",
-        f"Rate card {key} is in {before} and stays so, since contracts in {before} stand on it; give prices in {currency}"
-        " a card of their own.",
+        f"Rate card {key} is in {before} and stays so, since contracts in {before} stand on it; give prices in"
+        f" {currency} a card of their own.",
         "currency_mismatch",
     )
 

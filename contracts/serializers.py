@@ -45,7 +45,7 @@ class MatchField(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
             try:
                 values[name] = rating.dimension_text(value)
             except TypeError as error:
-                errors[name] = [serializers.ErrorDetail(f"{str(error).capitalize()}.", "invalid")]  # type: ignore[attr-defined]
+                errors[name] = [serializers.ErrorDetail(f"{str(error).capitalize()}.", "invalid")]
         if errors:
             raise serializers.ValidationError(errors)
         return values
@@ -83,8 +83,8 @@ class ConditionRequest(ConditionTextRequest):
     effective_from = Rfc3339Field(
         required=False,
         allow_null=True,
-        help_text="Attempts that begin at or after this moment follow the text. Left out: for a new slug all attempts, for"
-        " a later version those from now on. A later version may not start in the past.",
+        help_text="Attempts that begin at or after this moment follow the text. Left out: for a new slug all attempts,"
+        " for a later version those from now on. A later version may not start in the past.",
     )
 
 

@@ -1,4 +1,6 @@
-"""What versions of a condition and of a rate card have in common: when each is in force, and when a new one may start."""
+"""What versions of a condition and of a rate card have in common: when each is in force, and when a new one may
+start.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -38,8 +40,8 @@ def refuse_start(versions: Sequence[V], start: datetime, now: datetime, *, what:
     if start < now:
         raise refused(
             "in_the_past",
-            f"{what} has a version already, and a later one may not start in the past ({format_rfc3339(start)} is before"
-            f" now, {format_rfc3339(now)}). Leave effective_from out to start now.",
+            f"{what} has a version already, and a later one may not start in the past ({format_rfc3339(start)} is"
+            f" before now, {format_rfc3339(now)}). Leave effective_from out to start now.",
             "effective_from",
         )
     for version in versions:

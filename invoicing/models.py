@@ -129,7 +129,7 @@ class InvoiceLine(models.Model):
 
 
 class LineOutcome(models.Model):
-    """Which outcome a line bills. ``live`` falls when the invoice is voided: the outcome then waits to be billed again."""
+    """Which outcome a line bills. ``live`` falls when the invoice is voided: the outcome waits to be billed again."""
 
     # No indexes beside the two constraints: a line of a million outcomes is written in one statement. Ask for an
     # outcome's line with ``live=True``, which is what the index holds.

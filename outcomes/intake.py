@@ -7,6 +7,7 @@ reason. Retrying a batch is safe: what was stored is a `duplicate`.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import msgspec
 from django.conf import settings
@@ -59,9 +60,18 @@ SELECT seq FROM claimed
 _encode = msgspec.json.Encoder().encode
 
 
-def accept(items: list[Incoming | Refused], *, now: datetime, import_id: object = None) -> list[Result]:
+def accept(
+    items: list[Incoming | Refused],
+    *,
+    now: datetime,
+    import_id: UUID | None = None,
+    seqs: list[int] | None = None,
+    keep_refused: bool = True,
+) -> list[Result]:
     """Accept a batch; one result per item, in order. One bad item never costs its neighbours.
 
+    ``seqs`` are the acceptance numbers that items retried from the inbox keep; new ones otherwise. What is refused goes to
+    the inbox unless ``keep_refused`` is false (it lies there already).
     Locks: the identity keys of the batch, in key order. Raises ImportClosed. A retry of the whole call is safe.
     """
     results: list[Result | None] = [None] * len(items)
@@ -72,7 +82,7 @@ def accept(items: list[Incoming | Refused], *, now: datetime, import_id: object 
     with transaction.atomic(), connection.cursor() as cursor:
         if import_id is not None and not _lock_open_import(cursor, import_id):
             raise ImportClosed
-        seqs = reserve(cursor, len(items), now)
+        seqs = seqs or reserve(cursor, len(items), now)
         customers = {
             key: (pk, partition)
             for key, pk, partition in Customer.objects.filter(
@@ -136,11 +146,12 @@ def accept(items: list[Incoming | Refused], *, now: datetime, import_id: object 
                 transaction.on_commit(_ring)
         for place, bad in refused:
             results[place] = Result(bad.id, REJECTED, bad.reason, bad.message)
-        _keep(refused, seqs, now, import_id)
+        if keep_refused:
+            _keep(refused, seqs, now, import_id)
     return [result for result in results if result is not None]
 
 
-def _lock_open_import(cursor: CursorWrapper, import_id: object) -> bool:
+def _lock_open_import(cursor: CursorWrapper, import_id: UUID) -> bool:
     """Whether the import is open; the lock, shared with other batches, keeps it open until this transaction commits."""
     cursor.execute("SELECT 1 FROM outcomes_import WHERE id = %s AND closed_at IS NULL FOR SHARE", [import_id])
     return cursor.fetchone() is not None
@@ -166,7 +177,7 @@ def _same_content(cursor: CursorWrapper, rows: list[dict]) -> list[bool]:
     return [same for _, same in cursor.fetchall()]
 
 
-def _keep(refused: Iterable[tuple[int, Refused]], seqs: list[int], now: datetime, import_id: object) -> None:
+def _keep(refused: Iterable[tuple[int, Refused]], seqs: list[int], now: datetime, import_id: UUID | None) -> None:
     """Put what was refused into the inbox; a copy of what waits there already is not kept twice."""
     fresh = {(item.customer, item.id, item.reason, item.raw): (place, item) for place, item in refused}
     if not fresh:

@@ -5,11 +5,28 @@ The hot tables (event identity, event, pending, subject, subject event, outcome,
 constraints to each other where a check per row would cost the hot path; `manage.py audit` proves the references instead.
 """
 
+import json
 import uuid
+from decimal import Decimal
+from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+
+
+class ShownNumbers(json.JSONDecoder):
+    """Event data for people to read: a number that a float would change is shown as text. What is computed from event
+    data never passes here; `outcomes.store` reads exact decimals.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(parse_float=_shown, **options)
+
+
+def _shown(text: str) -> float | str:
+    number = float(text)
+    return number if Decimal(repr(number)) == Decimal(text) else text
 
 
 class EventIdentity(models.Model):
@@ -44,7 +61,7 @@ class Event(models.Model):
     type = models.TextField()
     time = models.DateTimeField(help_text="When it happened.")
     received_at = models.DateTimeField(help_text="When we accepted it.")
-    data = models.JSONField(default=dict)
+    data = models.JSONField(default=dict, decoder=ShownNumbers)
     batch_import = models.ForeignKey(
         "outcomes.Import", null=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="events"
     )

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from conditions_dsl import Event
@@ -31,6 +32,13 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 def read_event_row(row: Sequence[Any]) -> Event:
     """An event from a row that starts with EVENT_COLUMNS."""
     return Event(row[0], row[1], row[2], row[3], _decode_data(row[4]))
+
+
+def read_event(seq: int) -> Event:
+    """One accepted event by its acceptance order, its numbers exact."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {EVENT_COLUMNS} FROM outcomes_event e WHERE e.seq = %s", [seq])
+        return read_event_row(cursor.fetchone())
 
 
 def read_history(cursor: CursorWrapper, subject: int) -> list[Event]:

@@ -121,6 +121,17 @@ def read_event(raw: bytes) -> Incoming | Refused:
     return Incoming(body.id, body.type, body.customer, time, data, content.hexdigest(), raw)
 
 
+def is_json(body: bytes) -> bool:
+    """Whether the body is one JSON object, whatever it says."""
+    try:
+        _outline_decoder.decode(body)
+    except msgspec.ValidationError:
+        return True
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def read_batch(body: bytes) -> list[bytes]:
     """The raw events of ``{"events": [...]}``. Raises Malformed."""
     try:

@@ -51,7 +51,8 @@ def tail(log: Path, lines: int = 12) -> str:
 
 
 def open_home(home: Path, *, instead: str) -> Path:
-    """Make ``home`` (0700) if it is absent and see that we may use it; its parents are left as they are."""
+    """Make ``home`` (0700) if it is absent and see that we may use it. What exists keeps its mode: it may be any
+    directory somebody named, and what we put into it is closed by itself."""
     home = home.absolute()
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,8 +64,6 @@ def open_home(home: Path, *, instead: str) -> Path:
                 f"{user_name(os.geteuid())}: run as that user, or remove the directory.",
                 instead=instead,
             )
-        if stat.S_IMODE(found.st_mode) & 0o066:
-            home.chmod(0o700)
     except OSError as error:
         raise failure(f"The data directory {home} cannot be used: {error.strerror}.", instead=instead) from error
     return home

@@ -132,7 +132,8 @@ class Cluster:
         account = ground.account_for(self.home, self.data, refuses_root=True)
         if account.switch:
             if self.home.stat().st_uid != account.uid:
-                self.home.chmod(0o711)  # to be passed through, not read; the data below stay 0700
+                # To be passed through, not read; the data below stay 0700.
+                self.home.chmod(self.home.stat().st_mode & 0o777 | 0o011)
             self._check_reach(binaries, account)
         return account
 

@@ -82,7 +82,8 @@ def _columns_fit(columns: list[str], plan: Plan, file: str) -> bool:
             plan.complain(file, f"The column {column} stands here twice.", line=1)
             return False
     if fit and "key" not in columns:
-        plan.complain(file, f"The first line names the columns; key is needed. Known are: {', '.join(COLUMNS)}.", line=1)
+        message = f"The first line names the columns; key is needed. Known are: {', '.join(COLUMNS)}."
+        plan.complain(file, message, line=1)
         fit = False
     return fit
 

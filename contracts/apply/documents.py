@@ -1,7 +1,8 @@
 """Reads YAML into plain values that remember their lines, so that every later complaint can name one.
 
-A subset of YAML on purpose: no aliases (one place says what holds), no ``yes``/``no``/``on`` (a customer called NO is no
-boolean), dates stay text (their zone is decided where they are used), and numbers are exact decimals, never floats.
+A subset of YAML on purpose: no aliases (one place says what holds), no ``yes``/``no``/``on`` (a customer called NO is
+no boolean), dates stay text (their zone is decided where they are used), and numbers are exact decimals, never
+floats.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What a directory asks for: steps in the order in which they build on one another, and what is wrong with its files."""
+"""What a directory asks for: steps in the order in which they build on one another, and what is wrong with them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ Thing = tuple[str, str]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: the file below the directory, its line where there is one, whose entry, and a sentence that
-    says what to do. ``excerpt`` shows the place.
+    """One thing that is wrong: the file below the directory, its line where there is one, whose entry, and a sentence
+    that says what to do. ``excerpt`` shows the place.
     """
 
     file: str
@@ -47,8 +47,8 @@ class Step:
 
 @dataclass
 class Plan:
-    """``broken`` are things whose files are wrong, ``unread`` the kinds of which a whole file could not be read: what needs
-    them is left alone, so that one mistake is reported once.
+    """``broken`` are things whose files are wrong, ``unread`` the kinds of which a whole file could not be read: what
+    needs them is left alone, so that one mistake is reported once.
     """
 
     steps: list[Step] = field(default_factory=list)

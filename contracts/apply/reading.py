@@ -19,7 +19,9 @@ _VERSION_NAME = re.compile(
 
 @dataclass(frozen=True)
 class VersionFile:
-    """``helpdesk@2026-03-01.yaml``: the state of ``helpdesk`` from that day (UTC) on; without a date, see `history_of`."""
+    """``helpdesk@2026-03-01.yaml``: the state of ``helpdesk`` from that day (UTC) on; without a date, from
+    the beginning or, edited in place, from now on (docs/apply.md).
+    """
 
     path: Path
     name: str
@@ -55,8 +57,8 @@ def read_document(path: Path, root: Path, plan: Plan) -> Document | None:
 
 
 def version_files(folder: Path, suffix: str, root: Path, plan: Plan) -> dict[str, list[VersionFile]]:
-    """The files of a folder by name, undated first, then by date. Files of other kinds are complained of: a condition in
-    a file that is passed over in silence would never bill.
+    """The files of a folder by name, undated first, then by date. Files of other kinds are complained of: a condition
+    in a file that is passed over in silence would never bill.
     """
     found: dict[str, list[VersionFile]] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -66,8 +68,8 @@ def version_files(folder: Path, suffix: str, root: Path, plan: Plan) -> dict[str
         if path.suffix != suffix or match is None:
             plan.complain(
                 shown(path, root),
-                f"Files here are called NAME{suffix}, or NAME@2026-03-01{suffix} for a version from that day on: rename it"
-                " or move it elsewhere.",
+                f"Files here are called NAME{suffix}, or NAME@2026-03-01{suffix} for a version from that day on: rename"
+                " it or move it elsewhere.",
             )
             continue
         try:
@@ -122,7 +124,9 @@ def mapping_of(document: Document, known: tuple[str, ...], plan: Plan, file: str
     """The top of a file with ``defaults`` and a list; complains of anything else."""
     value = document.value
     if not isinstance(value, dict) or not isinstance(value.get(known[-1]), list):
-        plan.complain(file, f"Expected a list under `{known[-1]}:`, and perhaps `defaults:` for what its entries share.")
+        plan.complain(
+            file, f"Expected a list under `{known[-1]}:`, and perhaps `defaults:` for what its entries share."
+        )
         return None
     defaults = value.get("defaults")
     if defaults is not None and not isinstance(defaults, dict):

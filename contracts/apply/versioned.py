@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from access.errors import Detail
 from conditions_dsl.errors import render
-from contracts import prices, versions
+from contracts import prices
 from contracts.apply.plan import CONDITION, RATE_CARD, Plan, Problem, Step
 from contracts.apply.reading import VersionFile, checked, locator, read_document, read_text, shown, version_files
 from contracts.changes import Change, Kind
@@ -16,12 +15,12 @@ from contracts.condition_text import Reading, examine
 from contracts.conditions import create_condition_version
 from contracts.models import ConditionVersion, RateCardVersion
 from contracts.rate_cards import RateCardFields, put_rate_card
-from contracts.refusals import raise_if_any
+from contracts.refusals import refused
 from contracts.serializers import RateCardRequest
 
 _HISTORY_WRITTEN = (
-    "Beside dated files, the one without a date is how it all began, and that has been other: put it back as it was, and"
-    " write what is new in a file with a date."
+    "Beside dated files, the one without a date says what held before them, and no version so far says this: put it"
+    " back as it was, and write what is new in a file with a date."
 )
 
 
@@ -47,7 +46,9 @@ def _examine(text: str, slug: str, file: str, plan: Plan) -> Reading | None:
     if finding.reading is None or not finding.ok:
         return None
     if finding.reading.slug != slug:
-        message = f"The file is named {slug} and its text begins with `outcome {finding.reading.slug}`: make them the same."
+        message = (
+            f"The file is named {slug} and its text begins with `outcome {finding.reading.slug}`: make them the same."
+        )
         plan.complain(file, message, line=1)
         return None
     return finding.reading
@@ -60,13 +61,9 @@ def _put_condition(text: str, starts: datetime | None, now: datetime) -> Change[
 def _begin_condition(
     reading: Reading, create: Callable[[datetime], Change[Any]], now: datetime
 ) -> Change[ConditionVersion]:
-    """The undated file beside dated ones: how the condition began. It creates the first version and no other."""
+    """The undated file beside dated ones: what held before them. It creates the first version and no other."""
     existing = list(ConditionVersion.objects.filter(condition__slug=reading.slug))
-    if not existing:
-        return create(now)
-    first = _first(existing)
-    raise_if_any([None if first.canonical == reading.canonical else Detail("", _HISTORY_WRITTEN, "in_the_past")])
-    return Change(Kind.UNCHANGED, first)
+    return _begin(existing, lambda version: version.canonical == reading.canonical, create, now)
 
 
 def read_rate_cards(root: Path, plan: Plan) -> None:
@@ -82,12 +79,13 @@ def _read_rate_card(key: str, file: VersionFile, has_siblings: bool, root: Path,
     if document is None:
         return False
     locate = locator(document, ())
-    if isinstance(document.value, dict) and "effective_from" in document.value:
+    dated = isinstance(document.value, dict) and "effective_from" in document.value
+    if dated:
         message = f"effective_from: the day stands in the name of the file here: rate_cards/{key}@2026-03-01.yaml."
-        plan.complain(name, message, line=locate("effective_from"))
-        return False
+        plan.complain(name, message, line=locate("effective_from"), entry=key)
+        del document.value["effective_from"]
     request = RateCardRequest(data=document.value)
-    if not checked(request, plan=plan, file=name, entry=key, locate=locate):
+    if not checked(request, plan=plan, file=name, entry=key, locate=locate) or dated:
         return False
     written = request.fields_of()
     given = RateCardFields(written.currency, written.prices, file.starts)
@@ -106,17 +104,27 @@ def _put_rate_card(key: str, given: RateCardFields, now: datetime) -> Change[Rat
 def _begin_rate_card(
     key: str, given: RateCardFields, put: Callable[[datetime], Change[Any]], now: datetime
 ) -> Change[RateCardVersion]:
-    existing = list(RateCardVersion.objects.filter(rate_card__key=key))
+    wanted = (given.currency, prices.comparable(given.prices))
+    return _begin(
+        list(RateCardVersion.objects.filter(rate_card__key=key)),
+        lambda version: (version.currency, prices.comparable(prices.stored(version))) == wanted,
+        put,
+        now,
+    )
+
+
+def _begin(
+    existing: Sequence[Any],
+    says_this: Callable[[Any], bool],
+    create: Callable[[datetime], Change[Any]],
+    now: datetime,
+) -> Change[Any]:
     if not existing:
-        return put(now)
-    first = _first(existing)
-    same = first.currency == given.currency and prices.comparable(prices.stored(first)) == prices.comparable(given.prices)
-    raise_if_any([None if same else Detail("", _HISTORY_WRITTEN, "in_the_past")])
-    return Change(Kind.UNCHANGED, first)
-
-
-def _first(existing: Sequence[Any]) -> Any:
-    return min(existing, key=versions.start_of)
+        return create(now)
+    for version in existing:
+        if says_this(version):
+            return Change(Kind.UNCHANGED, version)
+    raise refused("in_the_past", _HISTORY_WRITTEN)
 
 
 def _step(

@@ -46,7 +46,7 @@ def test_both_ways(prefix: str, suffix: str, uuid: str) -> None:
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected|id has|first"):
+    with pytest.raises(ValueError, match=r"expected|id has|first"):
         ids.decode("cus", text)
 
 

@@ -331,9 +331,10 @@ def test_data_of_another_version(home: Path) -> None:
         start(home)
 
 
-def test_damaged_settings_show_the_end_of_the_log(home: Path) -> None:
+def test_damaged_settings_show_the_end_of_the_log(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start(home)
     embedded.stop_all(home)
+    monkeypatch.setattr(postgres, "START_TRIES", 1)
     with (home / "postgres-test" / "postgresql.conf").open("a") as conf:
         conf.write("work_mem = 'a lot'\n")
     with pytest.raises(embedded.EmbeddedError) as caught:

@@ -1,0 +1,1 @@
+"""The main job on a real event log: what `make demo` shows."""

@@ -1,0 +1,145 @@
+"""``/v1/invoices``: reads, the PDF, the preview, and what a person may do with an invoice."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from access.errors import ApiError
+from access.openapi import list_of
+from access.pagination import fetch, page_response, read_page_request
+from access.views import ApiView, path_id
+from invoicing import pdf, queries
+from invoicing.issue import issue
+from invoicing.models import Invoice, InvoiceLine
+from invoicing.payment import mark_paid
+from invoicing.preview import preview, preview_json
+from invoicing.refusals import INVOICE_PREFIX, LINE_PREFIX, not_found
+from invoicing.serializers import (
+    InvoiceFilter,
+    InvoiceSerializer,
+    LineOutcomeSerializer,
+    NoBody,
+    PreviewQuery,
+    PreviewSerializer,
+)
+from invoicing.void import void
+
+NEWEST_FIRST = ("-id",)
+
+
+def _found(id: str) -> Invoice:
+    invoice_id = path_id(INVOICE_PREFIX, id)
+    invoice = queries.invoices().filter(pk=invoice_id).first()
+    if invoice is None:
+        raise not_found(invoice_id)
+    return invoice
+
+
+def _answer(invoice: Invoice) -> Response:
+    return Response(queries.invoice_json(invoice, queries.lines_of([invoice.id])[invoice.id]))
+
+
+class InvoiceList(ApiView):
+    paginated = True
+    query = {"GET": InvoiceFilter}
+
+    @extend_schema(summary="List invoices", responses=list_of(InvoiceSerializer), tags=["invoices"])
+    def get(self, request: Request) -> Response:
+        """Invoices with their lines, newest first."""
+        page = read_page_request(request, NEWEST_FIRST)
+        rows, cursor = fetch(queries.invoices(**self.params), page, NEWEST_FIRST)
+        lines = queries.lines_of([row.id for row in rows])
+        return page_response([queries.invoice_json(row, lines[row.id]) for row in rows], cursor)
+
+
+class InvoiceDetail(ApiView):
+    @extend_schema(summary="Read an invoice", responses=InvoiceSerializer, tags=["invoices"])
+    def get(self, request: Request, id: str) -> Response:
+        """One invoice with its lines and the actions that its state allows."""
+        return _answer(_found(id))
+
+
+class LineOutcomes(ApiView):
+    paginated = True
+
+    @extend_schema(summary="List what a line bills", responses=list_of(LineOutcomeSerializer), tags=["invoices"])
+    def get(self, request: Request, id: str, line_id: str) -> Response:
+        """The outcomes on one line, in order of their ids."""
+        invoice = _found(id)
+        line = InvoiceLine.objects.filter(invoice=invoice, pk=path_id(LINE_PREFIX, line_id)).first()
+        if line is None:
+            raise ApiError(404, "not_found", f"Invoice {id} has no line {line_id[:80]}.")
+        order = ("outcome_id",)
+        rows, cursor = fetch(queries.line_outcomes(line), read_page_request(request, order), order)
+        return page_response([queries.line_outcome_json(row) for row in rows], cursor)
+
+
+class InvoicePdf(ApiView):
+    @extend_schema(
+        summary="Download an invoice as PDF",
+        responses={(200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY)},
+        tags=["invoices"],
+    )
+    def get(self, request: Request, id: str) -> HttpResponse:
+        """The invoice as its customer would receive it. A draft says that it is one."""
+        invoice = _found(id)
+        return HttpResponse(
+            pdf.render(invoice),
+            content_type="application/pdf",
+            headers={"Content-Disposition": f'inline; filename="{pdf.filename(invoice)}"'},
+        )
+
+
+class InvoicePreview(ApiView):
+    query = {"GET": PreviewQuery}
+
+    @extend_schema(summary="Preview the running period", responses=PreviewSerializer, tags=["invoices"])
+    def get(self, request: Request) -> Response:
+        """What would be invoiced were the period to end now, and apart from it what may still be taken back."""
+        return Response(preview_json(preview(self.params["customer"], now=timezone.now())))
+
+
+class _Action(ApiView):
+    """One use case on one invoice; answers the invoice as it is afterwards."""
+
+    act: ClassVar[Callable[..., Any]]
+
+    def _act(self, request: Request, id: str) -> Response:
+        NoBody(data=request.data).is_valid(raise_exception=True)
+        invoice_id: UUID = path_id(INVOICE_PREFIX, id)
+        type(self).act(invoice_id, now=timezone.now())
+        return _answer(_found(id))
+
+
+class InvoiceIssue(_Action):
+    act = staticmethod(issue)
+
+    @extend_schema(summary="Issue a draft", request=NoBody, responses=InvoiceSerializer, tags=["invoices"])
+    def post(self, request: Request, id: str) -> Response:
+        """Brings the draft's lines up to date, numbers it and freezes it. 409 for anything but a draft."""
+        return self._act(request, id)
+
+
+class InvoiceVoid(_Action):
+    act = staticmethod(void)
+
+    @extend_schema(summary="Void an invoice", request=NoBody, responses=InvoiceSerializer, tags=["invoices"])
+    def post(self, request: Request, id: str) -> Response:
+        """The invoice keeps its number; its outcomes wait to be billed again by the next run. 409 once it is paid."""
+        return self._act(request, id)
+
+
+class InvoiceMarkPaid(_Action):
+    act = staticmethod(mark_paid)
+
+    @extend_schema(summary="Mark an invoice as paid", request=NoBody, responses=InvoiceSerializer, tags=["invoices"])
+    def post(self, request: Request, id: str) -> Response:
+        """Notes that an issued invoice was paid in full. 409 for a draft, a void or a paid one."""
+        return self._act(request, id)

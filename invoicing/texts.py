@@ -1,0 +1,67 @@
+"""How numbers and dates are written: plain notation for machines, grouped digits for people."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from contracts.domain import money
+from contracts.domain.periods import Period, zone
+
+
+def plain(number: Decimal) -> str:
+    """An exact decimal without an exponent and without idle zeros: "15", "0.0149"."""
+    text = f"{number:f}"
+    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+
+
+def unit_price(price: Decimal, currency: str) -> str:
+    """A unit price with all its decimals, and at least those of the currency: "2.00", "0.0149"."""
+    whole, _, decimals = plain(price).partition(".")
+    decimals = decimals.ljust(money.exponent(currency), "0")
+    return f"{whole}.{decimals}" if decimals else whole
+
+
+def grouped(text: str) -> str:
+    """Thousands set apart: "1234567.50" as "1,234,567.50"."""
+    sign = "-" if text.startswith("-") else ""
+    whole, point, decimals = text.removeprefix("-").partition(".")
+    return f"{sign}{int(whole):,}{point}{decimals}"
+
+
+def amount(amount_minor: int, currency: str) -> str:
+    """Money for people: "USD 1,234.50"."""
+    return f"{currency} {grouped(money.major_text(amount_minor, currency))}"
+
+
+def local_date(instant: datetime, time_zone: str) -> date:
+    """The calendar day of an instant in a zone."""
+    return instant.astimezone(zone(time_zone)).date()
+
+
+def day(instant: datetime, time_zone: str) -> str:
+    """A day in words that no country reads differently: "1 March 2026"."""
+    return _day(local_date(instant, time_zone))
+
+
+def span(period: Period, time_zone: str) -> str:
+    """A period by its first and last day: "1 – 31 March 2026"."""
+    first = local_date(period.start, time_zone)
+    # The end is the first instant after the period, so its last day is the one before.
+    last = local_date(period.end - timedelta(microseconds=1), time_zone)
+    if first == last:
+        return _day(first)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day} – {_day(last)}"
+    if first.year == last.year:
+        return f"{first.day} {_MONTHS[first.month - 1]} – {_day(last)}"
+    return f"{_day(first)} – {_day(last)}"
+
+
+# strftime would answer in the language of the machine's locale.
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+def _day(value: date) -> str:
+    return f"{value.day} {_MONTHS[value.month - 1]} {value.year}"

@@ -1,0 +1,168 @@
+"""``/v1/events``: the way in. Answers 202 once everything is durable."""
+
+from uuid import UUID
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from access import ids
+from access.errors import ApiError, Detail
+from access.fields import TextField
+from access.serializers import QuerySerializer
+from access.views import ApiView
+from outcomes.api.parsers import BatchParser, EventParser, LinesParser
+from outcomes.intake import ACCEPTED, REJECTED, ImportClosed, Result, accept
+from outcomes.models import InboxItem
+from outcomes.queries import event_fate, event_json, find_event, inbox_json
+from outcomes.wire import Incoming, Malformed, Refused, is_json, read_batch, read_event, read_events, read_lines
+
+IMPORT = OpenApiParameter("Import", str, OpenApiParameter.HEADER, description="The open import the events belong to.")
+
+
+class EventSerializer(serializers.Serializer):
+    """One event as it is sent."""
+
+    id = serializers.CharField(max_length=255, help_text="Yours; unique per customer for ever.")
+    type = serializers.CharField(max_length=255, help_text="Such as `ticket.closed`.")
+    customer = serializers.CharField(max_length=255, help_text="The customer's key.")
+    time = serializers.DateTimeField(required=False, help_text="When it happened, RFC 3339 with a zone; left out: now.")
+    data = serializers.DictField(required=False, help_text="What conditions read.")
+
+
+class ResultSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    status = serializers.ChoiceField(["accepted", "duplicate"])
+
+
+class BatchSerializer(serializers.Serializer):
+    events = EventSerializer(many=True)
+
+
+class BatchItemSerializer(serializers.Serializer):
+    index = serializers.IntegerField()
+    id = serializers.CharField()
+    status = serializers.ChoiceField(["duplicate", "rejected"])
+    code = serializers.CharField(required=False)
+    message = serializers.CharField(required=False)
+
+
+class BatchResultSerializer(serializers.Serializer):
+    accepted = serializers.IntegerField()
+    duplicates = serializers.IntegerField()
+    rejected = serializers.IntegerField()
+    results = BatchItemSerializer(many=True, help_text="What was not newly accepted.")
+
+
+class EventQuery(QuerySerializer):
+    """An event's id is unique within its customer."""
+
+    customer = TextField()
+    source = TextField(required=False, default="")
+
+
+class EventList(ApiView):
+    """Events carry an identity of their own, and a repetition is answered `duplicate`: no Idempotency-Key is needed."""
+
+    scopes = {"POST": "events:write"}
+    idempotency = "off"
+    parser_classes = [EventParser]
+
+    @extend_schema(
+        summary="Send one event",
+        request=EventSerializer,
+        responses={202: ResultSerializer},
+        parameters=[IMPORT],
+        tags=["events"],
+    )
+    def post(self, request: Request) -> Response:
+        """Durable before the answer. A rejected event lies in the inbox, and its id stays free."""
+        body: bytes = request.data
+        if not is_json(body):
+            raise ApiError(400, "malformed_json", "The body cannot be read as JSON.")
+        [result] = _accept(request, [read_event(body)])
+        if result.status == REJECTED:
+            status = 409 if result.code == "id_conflict" else 422
+            raise ApiError(status, result.code, result.message, details=[Detail("", result.message, result.code)])
+        return Response({"id": result.id, "status": result.status}, status=202)
+
+
+class EventBatch(ApiView):
+    scopes = {"POST": "events:write"}
+    idempotency = "off"
+    parser_classes = [BatchParser, LinesParser]
+
+    @extend_schema(
+        summary="Send many events",
+        request={"application/json": BatchSerializer, "application/x-ndjson": EventSerializer},
+        responses={202: BatchResultSerializer},
+        parameters=[IMPORT],
+        tags=["events"],
+    )
+    def post(self, request: Request) -> Response:
+        """Up to 5,000 events and 8 MiB, as `{"events": [...]}` or one event a line. One bad event never costs its
+        neighbours; `results` lists what was not newly accepted.
+        """
+        body: bytes = request.data
+        lines = (request.content_type or "").startswith(LinesParser.media_type)
+        try:
+            raws = read_lines(body) if lines else read_batch(body)
+        except Malformed as error:
+            status = {"malformed_json": 400, "too_many_events": 413}.get(error.code, 422)
+            raise ApiError(status, error.code, error.message) from None
+        results = _accept(request, read_events(raws))
+        notable = [(index, result) for index, result in enumerate(results) if result.status != ACCEPTED]
+        rejected = sum(result.status == REJECTED for _, result in notable)
+        return Response(
+            {
+                "accepted": len(results) - len(notable),
+                "duplicates": len(notable) - rejected,
+                "rejected": rejected,
+                "results": [_item(index, result) for index, result in notable],
+            },
+            status=202,
+        )
+
+
+class EventDetail(ApiView):
+    query = {"GET": EventQuery}
+
+    @extend_schema(summary="What became of an event", responses=dict, tags=["events"])
+    def get(self, request: Request, event_id: str) -> Response:
+        """The event with its fate: `pending`, `evaluated` (with the outcomes it went into) or `inbox` (with the reason)."""
+        customer, source = self.params["customer"], self.params["source"]
+        event = find_event(customer, event_id, source)
+        if event is not None:
+            return Response(event_json(event) | event_fate(event))
+        item = InboxItem.objects.filter(customer_key=customer, event_id=event_id).first()
+        if item is None:
+            raise ApiError(404, "not_found", f"Customer {customer[:80]!r} has no event {event_id[:80]!r}.")
+        return Response({"id": event_id, "customer": customer, "status": "inbox", "inbox": inbox_json(item), "outcomes": []})
+
+
+def _accept(request: Request, items: list[Incoming | Refused]) -> list[Result]:
+    try:
+        return accept(items, now=timezone.now(), import_id=_import_id(request))
+    except ImportClosed:
+        raise ApiError(
+            409, "import_closed", "The import that the header `Import` names is not open; open one by POST /v1/imports."
+        ) from None
+
+
+def _import_id(request: Request) -> UUID | None:
+    header = request.headers.get("Import")
+    if header is None:
+        return None
+    try:
+        return ids.decode("imp", header.strip())
+    except ValueError as error:
+        raise ApiError(400, "invalid_parameter", f"Header Import: {error}.") from None
+
+
+def _item(index: int, result: Result) -> dict:
+    item = {"index": index, "id": result.id, "status": result.status}
+    if result.status == REJECTED:
+        item |= {"code": result.code, "message": result.message}
+    return item

@@ -1,0 +1,113 @@
+"""``/v1/outcomes``: what the events came to."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from access.errors import ApiError
+from access.fields import Rfc3339Field, TextField
+from access.openapi import list_of
+from access.pagination import fetch, page_response, paginate, read_page_request
+from access.serializers import QuerySerializer
+from access.views import ApiView, path_id
+from outcomes.models import Outcome, State
+from outcomes.queries import event_json, event_names, events_of, outcome_detail_json, outcome_json, outcomes
+
+NEWEST_FIRST = ("-id",)
+
+
+class OutcomeQuery(QuerySerializer):
+    customer = TextField(required=False)
+    condition = TextField(required=False)
+    state = serializers.ChoiceField(State.choices, required=False)
+    subject = TextField(required=False)
+    settled_from = Rfc3339Field(required=False)
+    settled_to = Rfc3339Field(required=False)
+
+
+class OutcomeSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    customer = serializers.CharField()
+    condition = serializers.CharField()
+    condition_version = serializers.IntegerField()
+    title = serializers.CharField()
+    subject = serializers.CharField()
+    state = serializers.ChoiceField(State.choices)
+    met_by = serializers.CharField(allow_null=True, help_text="Id of the event that met the condition.")
+    met_at = serializers.DateTimeField(allow_null=True)
+    settles_at = serializers.DateTimeField(allow_null=True, help_text="Planned end of the settlement window.")
+    settled_at = serializers.DateTimeField(allow_null=True, help_text="The instant from which it is final.")
+    ended_by = serializers.CharField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    quantity = serializers.CharField(allow_null=True)
+    amount = serializers.CharField(allow_null=True)
+    dimensions = serializers.DictField()
+    review = serializers.ListField(child=serializers.CharField(), help_text="What a person must complete.")
+
+
+class JournalSerializer(serializers.Serializer):
+    to = serializers.ChoiceField(State.choices)
+    cause = serializers.CharField()
+    clause = serializers.CharField()
+    event = serializers.CharField(allow_null=True)
+    actor = serializers.CharField(allow_null=True)
+    reason = serializers.CharField(allow_null=True)
+    effective_at = serializers.DateTimeField()
+    recorded_at = serializers.DateTimeField()
+
+    def get_fields(self) -> dict:
+        # `from` is a word of Python's own.
+        return {"from": serializers.ChoiceField(State.choices, allow_null=True), **super().get_fields()}
+
+
+class OutcomeDetailSerializer(OutcomeSerializer):
+    journal = JournalSerializer(many=True)
+
+
+class EventSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    type = serializers.CharField()
+    customer = serializers.CharField()
+    time = serializers.DateTimeField()
+    received_at = serializers.DateTimeField()
+    data = serializers.DictField()
+
+    class Meta:
+        ref_name = "StoredEvent"
+
+
+class OutcomeList(ApiView):
+    query = {"GET": OutcomeQuery}
+    paginated = True
+
+    @extend_schema(summary="List outcomes", responses=list_of(OutcomeSerializer), tags=["outcomes"])
+    def get(self, request: Request) -> Response:
+        """Newest first."""
+        page = read_page_request(request, NEWEST_FIRST)
+        rows, next_cursor = fetch(outcomes(**self.params), page, NEWEST_FIRST)
+        names = event_names(rows)
+        return page_response([outcome_json(row, names) for row in rows], next_cursor)
+
+
+class OutcomeDetail(ApiView):
+    @extend_schema(summary="Read an outcome", responses=OutcomeDetailSerializer, tags=["outcomes"])
+    def get(self, request: Request, outcome_id: str) -> Response:
+        """One outcome with its journal: every change, its cause, when it took effect and when it was recorded."""
+        return Response(outcome_detail_json(_find(outcome_id)))
+
+
+class OutcomeEvents(ApiView):
+    paginated = True
+
+    @extend_schema(summary="List an outcome's events", responses=list_of(EventSerializer), tags=["outcomes"])
+    def get(self, request: Request, outcome_id: str) -> Response:
+        """The events that prove it, in the order in which they happened."""
+        return paginate(request, events_of(_find(outcome_id)), order=("time", "seq"), serialize=event_json)
+
+
+def _find(outcome_id: str) -> Outcome:
+    found = outcomes().filter(id=path_id("out", outcome_id)).first()
+    if found is None:
+        raise ApiError(404, "not_found", f"There is no outcome {outcome_id[:80]!r}.")
+    return found

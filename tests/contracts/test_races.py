@@ -1,0 +1,143 @@
+"""Two callers at once, on two real connections: what only the locks of the use cases decide."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from access.errors import ApiError
+from contracts.agreements import ContractFields, create_contract
+from contracts.changes import Kind
+from contracts.conditions import create_condition_version
+from contracts.customers import CustomerFields, put_customer
+from contracts.models import ConditionVersion, Contract, Customer, RateCardVersion
+from contracts.prices import PriceFields
+from contracts.rate_cards import RateCardFields, put_rate_card
+from tests.contracts.conftest import NOW, TICKET
+
+pytestmark = pytest.mark.usefixtures("committed")
+SECOND = timedelta(seconds=1)
+
+
+class Other(threading.Thread):
+    """Runs a call on a connection of its own; ``result`` is its answer or the exception it raised."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.call = call
+        self.result: Any = None
+        self.pid: int | None = None
+        self.connected = threading.Event()
+
+    def run(self) -> None:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                self.pid = cursor.fetchone()[0]
+            self.connected.set()
+            self.result = self.call()
+        except Exception as error:  # noqa: BLE001 - the test looks at whatever it was
+            self.result = error
+        finally:
+            connection.close()
+
+    def wait_until_blocked(self) -> None:
+        """Until the server says that this connection waits for a lock: no guess about speed."""
+        assert self.connected.wait(10)
+        for _ in range(1000):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [self.pid])
+                if cursor.fetchone()[0]:
+                    return
+            if not self.is_alive():
+                break
+        raise AssertionError(f"was expected to wait for the first caller; answered {self.result!r}")
+
+
+@contextmanager
+def meanwhile(call: Callable[[], Any], *, then_roll_back: bool = False) -> Iterator[Other]:
+    """The block runs first and keeps its transaction open until the other caller waits for it."""
+    other = Other(call)
+    with transaction.atomic():
+        yield other
+        other.start()
+        other.wait_until_blocked()
+        transaction.set_rollback(then_roll_back)
+    other.join(10)
+    assert not other.is_alive()
+
+
+def text(hours: int) -> str:
+    return TICKET.replace("72 hours", f"{hours} hours")
+
+
+def test_two_first_puts_of_a_customer() -> None:
+    with meanwhile(lambda: put_customer("acme", CustomerFields("EUR"), now=NOW)) as other:
+        assert put_customer("acme", CustomerFields("USD"), now=NOW).kind is Kind.CREATED
+    assert other.result.kind is Kind.CHANGED
+    assert Customer.objects.get().currency == "EUR"
+
+
+def test_two_first_versions_of_a_condition() -> None:
+    with meanwhile(lambda: create_condition_version(TICKET, effective_from=None, now=NOW + SECOND)) as other:
+        first = create_condition_version(TICKET, effective_from=None, now=NOW).value
+    assert (other.result.kind, other.result.value) == (Kind.UNCHANGED, first)
+
+
+def test_two_next_versions_of_a_condition() -> None:
+    create_condition_version(TICKET, effective_from=None, now=NOW)
+    with meanwhile(lambda: create_condition_version(text(2), effective_from=None, now=NOW + 2 * SECOND)) as other:
+        create_condition_version(text(1), effective_from=None, now=NOW + SECOND)
+    assert other.result.value.number == 3
+    assert list(ConditionVersion.objects.values_list("number", flat=True)) == [1, 2, 3]
+
+
+def test_a_version_rolled_back_leaves_no_gap() -> None:
+    create_condition_version(TICKET, effective_from=None, now=NOW)
+    second = lambda: create_condition_version(text(2), effective_from=None, now=NOW + 2 * SECOND)  # noqa: E731
+    with meanwhile(second, then_roll_back=True) as other:
+        create_condition_version(text(1), effective_from=None, now=NOW + SECOND)
+    assert other.result.value.number == 2
+
+
+def test_many_versions_at_once_are_numbered_without_gaps() -> None:
+    create_condition_version(TICKET, effective_from=None, now=NOW)
+    others = [
+        Other(lambda n=n: create_condition_version(text(n), effective_from=NOW + n * SECOND, now=NOW))
+        for n in range(1, 9)
+    ]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(20)
+    assert not [other.result for other in others if isinstance(other.result, Exception)]
+    assert sorted(ConditionVersion.objects.values_list("number", flat=True)) == list(range(1, 10))
+
+
+def card(unit_price: int) -> RateCardFields:
+    return RateCardFields("USD", (PriceFields("resolved_ticket", Decimal(unit_price)),))
+
+
+def test_two_versions_of_a_rate_card() -> None:
+    create_condition_version(TICKET, effective_from=None, now=NOW)
+    with meanwhile(lambda: put_rate_card("standard", card(2), now=NOW + SECOND)) as other:
+        put_rate_card("standard", card(1), now=NOW)
+    assert (other.result.kind, other.result.value.number) == (Kind.NEW_VERSION, 2)
+    assert RateCardVersion.objects.count() == 2
+
+
+def test_two_contracts_over_the_same_span() -> None:
+    create_condition_version(TICKET, effective_from=None, now=NOW)
+    put_rate_card("standard", card(1), now=NOW)
+    put_customer("acme", CustomerFields("USD"), now=NOW)
+    given = ContractFields("acme", "standard", datetime(2026, 1, 1, tzinfo=UTC))
+    with meanwhile(lambda: create_contract(given, now=NOW)) as other:
+        create_contract(given, now=NOW)
+    assert isinstance(other.result, ApiError)
+    assert other.result.code == "overlapping_contract"
+    assert Contract.objects.count() == 1

@@ -1,0 +1,37 @@
+"""Customers and conditions for the tests of intake, evaluation and settlement."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from conditions_dsl import parse
+from contracts.models import Condition, ConditionVersion, Customer
+from contracts.partitions import partition_of
+from outcomes.intake import Result, accept
+from outcomes.wire import read_events
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def customer(key: str = "acme") -> Customer:
+    return Customer.objects.create(key=key, name=key, currency="USD", partition=partition_of(key), created_at=START)
+
+
+def condition(text: str, *, effective_from: datetime | None = None) -> ConditionVersion:
+    parsed = parse(text)
+    found, _ = Condition.objects.get_or_create(slug=parsed.slug, defaults={"created_at": START})
+    return ConditionVersion.objects.create(
+        condition=found,
+        number=found.versions.count() + 1,
+        title=parsed.title or parsed.slug,
+        text=text,
+        canonical=text,
+        description="",
+        effective_from=effective_from,
+        created_at=START,
+    )
+
+
+def send(events: list[dict[str, Any]], *, now: datetime, **options: Any) -> list[Result]:
+    return accept(read_events([msgspec.json.encode(event) for event in events]), now=now, **options)
