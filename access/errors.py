@@ -6,7 +6,6 @@ Endpoints raise `ApiError`; `exception_handler` (named in the settings) turns th
 database raise into the envelope. `handler400` … `handler500` do the same for requests that never reached a view.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +22,7 @@ from rest_framework.response import Response
 
 from access import error_codes, request_id
 from access.paths import child, item
+from access.renderers import dumps
 
 API_PREFIX = "/v1/"
 
@@ -222,7 +222,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response:
 def plain_response(error: ApiError) -> HttpResponse:
     """The envelope as a Django answer, where DRF's machinery does not run."""
     return HttpResponse(
-        json.dumps(envelope(error), ensure_ascii=False),
+        dumps(envelope(error)),
         status=error.status_code,
         content_type="application/json",
         headers=error.headers,

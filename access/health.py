@@ -11,7 +11,7 @@ from typing import Any
 import redis
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
@@ -65,7 +65,7 @@ def _check_database() -> None:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError as error:
+    except Error as error:
         # So that the next probe opens a new connection instead of asking the broken one.
         connection.close()
         raise NotReady("The database cannot be reached.") from error
@@ -82,7 +82,7 @@ def _check_migrations() -> None:
     try:
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except DatabaseError as error:
+    except Error as error:
         connection.close()
         raise NotReady("The database cannot be reached.") from error
     if plan:

@@ -79,6 +79,8 @@ class ApiView(APIView):
     def _read_query(self, request: Request) -> dict[str, Any]:
         """The query string's values, by the serializer that the method names; paging's own are left to `paginate`."""
         method = "GET" if request.method == "HEAD" else request.method or ""
+        if not request.query_params and method not in self.query:
+            return {}  # the hot path builds no serializer for nothing
         reserved = PARAMETERS if self.paginated and method == "GET" else frozenset()
         values: dict[str, Any] = {}
         problems: list[Detail] = []

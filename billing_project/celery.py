@@ -1,4 +1,6 @@
-"""The Celery application. Its messages are wake-up calls: losing, doubling or delaying every one costs time, never money."""
+"""The Celery application. Its messages are wake-up calls: losing, doubling or delaying every one costs time, never
+money.
+"""
 
 import os
 

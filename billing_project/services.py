@@ -84,7 +84,9 @@ def _die_with_parent() -> None:
 
 
 class Services:
-    """Child processes by name. Their output goes to ``logs``/NAME.log, or with ``echo`` to the terminal, named by line."""
+    """Child processes by name. Their output goes to ``logs``/NAME.log, or with ``echo`` to the terminal, named by
+    line.
+    """
 
     def __init__(self, root: Path, logs: Path, *, echo: bool = False) -> None:
         self.root = root

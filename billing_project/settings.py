@@ -1,7 +1,8 @@
 """Settings, all from the environment, with defaults that run on one machine.
 
-With ``DATABASE_URL`` and ``REDIS_URL`` unset, the project starts its own PostgreSQL and Redis (`billing_project.embedded`)
-under ``HOLDFAST_HOME`` (default ``.local/`` beside manage.py). docs/operations.md lists every variable.
+With ``DATABASE_URL`` and ``REDIS_URL`` unset, the project starts its own PostgreSQL and Redis
+(`billing_project.embedded`) under ``HOLDFAST_HOME`` (default ``.local/`` beside manage.py). docs/operations.md lists
+every variable.
 """
 
 import os
@@ -87,7 +88,7 @@ if env.str("REDIS_URL", ""):
 else:
     from billing_project import embedded as _embedded
 
-    _redis = _embedded.ensure_redis(HOME)
+    _redis = _embedded.ensure_redis(HOME, cluster="test" if TESTING else "main")
     REDIS_URL = _redis.client_url
     CELERY_BROKER_URL = _redis.broker_url
 
@@ -166,7 +167,8 @@ STATIC_ROOT = HOME / "static"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
-# The hot path reads bodies of up to 8 MiB; Django's own limit is raised above ours, so that 413 comes in our error shape.
+# The hot path reads bodies of up to 8 MiB; Django's own limit is raised above ours, so that 413 comes in our error
+# shape.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 

@@ -3,7 +3,7 @@ admin and the command line.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import conditions_dsl
@@ -40,7 +40,7 @@ class Finding:
         return not any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
 
 
-def examine(text: str, known_events: Iterable[str] | None = None) -> Finding:
+def examine(text: str, known_events: Collection[str] | None = None) -> Finding:
     """Read a text and check it; never raises. ``known_events`` are event names seen so far, for warnings of slips."""
     try:
         condition = conditions_dsl.parse(text)

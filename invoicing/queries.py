@@ -206,7 +206,7 @@ def unbilled_reasons(outcome_ids: Iterable[UUID]) -> dict[UUID, str]:
 # stretches.
 _HELD = """
 SELECT o.condition_id, o.dimensions::text, width_bucket(o.met_at, %(cuts)s::timestamptz[]) AS cut,
-       (o.quantity IS NULL OR cardinality(o.review) > 0) AS review,
+       (o.quantity IS NULL OR cardinality(o.review) > 0) AS incomplete,
        EXISTS (SELECT FROM invoicing_lineoutcome b JOIN invoicing_invoiceline l ON l.id = b.line_id
                JOIN invoicing_invoice i ON i.id = l.invoice_id AND i.status = 'draft'
                WHERE b.outcome_id = o.id AND b.live) AS drafted,
@@ -216,7 +216,7 @@ WHERE o.customer_id = %(customer)s AND o.state = 'confirmed'
   AND NOT EXISTS (SELECT FROM invoicing_lineoutcome b JOIN invoicing_invoiceline l ON l.id = b.line_id
                   JOIN invoicing_invoice i ON i.id = l.invoice_id AND i.status <> 'draft'
                   WHERE b.outcome_id = o.id AND b.live)
-GROUP BY o.condition_id, o.dimensions, cut, review, drafted
+GROUP BY o.condition_id, o.dimensions, cut, incomplete, drafted
 """
 
 

@@ -1,7 +1,8 @@
 """What is booked of an outcome, and how computed changes get into it.
 
-A `Booked` is one row of the outcome table in memory, with the journal rows that its changes call for. An event's change is
-booked at once, unless a change by the clock stands before it unbooked: then it queues behind, for settlement.
+A `Booked` is one row of the outcome table in memory, with the journal rows that its changes call for. An event's
+change is booked at once, unless a change by the clock stands before it unbooked: then it queues behind, for
+settlement.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +10,18 @@ from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
-from outcomes.domain.lifecycle import CLOCK, CONFIRMED, MISSED, OPEN, PROVISIONAL, REVERSED, VOID, Attempt, Change, Value
+from outcomes.domain.lifecycle import (
+    CLOCK,
+    CONFIRMED,
+    MISSED,
+    OPEN,
+    PROVISIONAL,
+    REVERSED,
+    VOID,
+    Attempt,
+    Change,
+    Value,
+)
 
 SUPERSEDED = "superseded"
 LATE = "late"
@@ -31,7 +43,9 @@ class JournalRow(NamedTuple):
 
 @dataclass(slots=True)
 class Booked:
-    """One outcome as it is booked; instants in microseconds. ``queue`` holds computed changes that wait for settlement."""
+    """One outcome as it is booked; instants in microseconds. ``queue`` holds computed changes that wait for
+    settlement.
+    """
 
     id: UUID
     subject: int

@@ -1,4 +1,4 @@
-"""Set-wise writes for the hot path: rows go to PostgreSQL by COPY, changes as one JSON parameter joined to the table."""
+"""Set-wise writes for the hot path: rows go by COPY, changes as one JSON parameter joined to the table."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,7 +17,11 @@ def copy_rows(cursor: CursorWrapper, table: str, columns: Sequence[str], rows: I
 
 
 def update_rows(
-    cursor: CursorWrapper, table: str, key: tuple[str, str], columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[Any]]
+    cursor: CursorWrapper,
+    table: str,
+    key: tuple[str, str],
+    columns: Sequence[tuple[str, str]],
+    rows: Sequence[Sequence[Any]],
 ) -> None:
     """Update ``columns`` ((name, SQL type), …) of the rows whose ``key`` (name, SQL type) leads each row."""
     if not rows:

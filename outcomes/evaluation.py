@@ -1,8 +1,9 @@
 """Evaluate what waits: one batch of pending events into outcomes, in one transaction.
 
-Several partitions may share a batch, each locked for the transaction, so one worker at a time works on a partition. An event
-newer than all that is folded and booked for its subject costs one fold step (the fast path); any other has its subject
-replayed (the slow path). See docs/lifecycle.md for the rules and `outcomes.domain.lifecycle` for their code.
+Several partitions may share a batch, each locked for the transaction, so one worker at a time works on a partition.
+An event newer than all that is folded and booked for its subject costs one fold step (the fast path); any other has
+its subject replayed (the slow path). See docs/lifecycle.md for the rules and `outcomes.domain.lifecycle` for their
+code.
 """
 
 import random
@@ -61,8 +62,8 @@ def evaluate_waiting(now: datetime, *, limit: int | None = None) -> int:
 
 
 def evaluate_batch(now: datetime, *, size: int | None = None) -> Evaluated:
-    """One batch in one transaction. Locks: the partitions (advisory, skipped where taken), then subjects, then outcomes by
-    id. Safe to repeat: what is done is no longer pending.
+    """One batch in one transaction. Locks: the partitions (advisory, skipped where taken), then subjects, then
+    outcomes by id. Safe to repeat: what is done is no longer pending.
     """
     size = size or settings.EVALUATION_BATCH
     with transaction.atomic(), connection.cursor() as cursor:
@@ -142,12 +143,16 @@ def _load_subjects(cursor: CursorWrapper, works: dict[SubjectKey, Work]) -> None
         return
     cursor.execute(
         """
-        SELECT s.customer_id, s.condition_id, s.key, s.id, s.state, (extract(epoch FROM s.last_time) * 1000000)::bigint, s.last_seq
-        FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS w(c, o, k)
-        JOIN outcomes_subject s ON s.customer_id = w.c AND s.condition_id = w.o AND s.key = w.k
-        ORDER BY s.id FOR UPDATE OF s
+        SELECT s.customer_id, s.condition_id, s.key, s.id, s.state, (extract(epoch FROM s.last_time) *
+        1000000)::bigint, s.last_seq FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS w(c, o, k) JOIN
+        outcomes_subject s ON s.customer_id = w.c AND s.condition_id = w.o AND s.key = w.k ORDER BY s.id FOR UPDATE OF
+        s
         """,
-        [[work.customer for work in works.values()], [work.condition for work in works.values()], [work.key for work in works.values()]],
+        [
+            [work.customer for work in works.values()],
+            [work.condition for work in works.values()],
+            [work.key for work in works.values()],
+        ],
     )
     for customer, condition, key, pk, state, last_time, last_seq in cursor.fetchall():
         work = works[customer, condition, key]
@@ -169,7 +174,9 @@ def _fold_all(cursor: CursorWrapper, works: dict[SubjectKey, Work], rules: dict[
         work.events.sort(key=lambda event: (event.time, event.seq))
         try:
             condition_rules = rules[work.condition]
-            work.fold = Fold.load(condition_rules, msgspec.json.decode(work.state)) if work.state else Fold(condition_rules)
+            work.fold = (
+                Fold.load(condition_rules, msgspec.json.decode(work.state)) if work.state else Fold(condition_rules)
+            )
         except NeedsReplay:
             slow.append(work)
             continue
@@ -191,7 +198,9 @@ def _fold_all(cursor: CursorWrapper, works: dict[SubjectKey, Work], rules: dict[
 
 def _booked_until(rows: Iterable[Booked]) -> int:
     """The latest instant that settlement has booked for a subject: what happened before it is late evidence."""
-    return max((instant for row in rows for instant in (row.settled_at, row.ended_at) if instant is not None), default=-(2**63))
+    return max(
+        (instant for row in rows for instant in (row.settled_at, row.ended_at) if instant is not None), default=-(2**63)
+    )
 
 
 def _fast(work: Work, fold: Fold, rows: dict[int, Booked], now: datetime) -> None:
@@ -240,4 +249,3 @@ def _billing_key(customer: int, dated: Booked | Attempt) -> tuple | None:
 
 def _single(rules: Rules, attempt: Attempt) -> bool:
     return not rules.program(attempt.version).has_repeat
-

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from outcomes.intake import ACCEPTED, DUPLICATE, ImportClosed, accept
-from outcomes.models import Event, InboxItem
+from outcomes.models import InboxItem
 from outcomes.wire import read_event
 
 BATCH = 1000
@@ -42,7 +42,7 @@ def retry(items: QuerySet[InboxItem], *, now: datetime) -> Counter[str]:
 
 
 def _requeue(batch: list[InboxItem], now: datetime) -> Counter[str]:
-    """Events that were accepted and found no key: evaluation looks at them again, and says so if it is still in vain."""
+    """Events that were accepted and found no key: evaluation looks at them again, and says so if in vain."""
     seqs = [item.event_seq for item in batch]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -82,6 +82,6 @@ def _accept_again(batch: list[InboxItem], now: datetime) -> Counter[str]:
     return tally
 
 
-def event_of(item: InboxItem) -> Event | None:
-    """The accepted event behind an item, where there is one."""
-    return None if item.event_seq is None else Event.objects.filter(seq=item.event_seq).first()
+def dismiss(items: QuerySet[InboxItem], *, now: datetime) -> int:
+    """Say that nothing will come of these; they stay readable. The number of items that waited until now."""
+    return items.update(status=InboxItem.Status.DISMISSED, resolved_at=now)

@@ -70,9 +70,9 @@ def accept(
 ) -> list[Result]:
     """Accept a batch; one result per item, in order. One bad item never costs its neighbours.
 
-    ``seqs`` are the acceptance numbers that items retried from the inbox keep; new ones otherwise. What is refused goes to
-    the inbox unless ``keep_refused`` is false (it lies there already).
-    Locks: the identity keys of the batch, in key order. Raises ImportClosed. A retry of the whole call is safe.
+    ``seqs`` are the acceptance numbers that items retried from the inbox keep; new ones otherwise. What is refused
+    goes to the inbox unless ``keep_refused`` is false (it lies there already). Locks: the identity keys of the batch,
+    in key order. Raises ImportClosed. A retry of the whole call is safe.
     """
     results: list[Result | None] = [None] * len(items)
     refused: list[tuple[int, Refused]] = []
@@ -222,7 +222,9 @@ def _refuse(item: Incoming, reason: str, message: str) -> Refused:
 
 
 def _unknown_customer(key: str) -> str:
-    return f"No customer has the key {key!r}. Create it (PUT /v1/customers/{{key}}), then retry the event from the inbox."
+    return (
+        f"No customer has the key {key!r}. Create it (PUT /v1/customers/{{key}}), then retry the event from the inbox."
+    )
 
 
 def _in_future(time: datetime, now: datetime) -> str:

@@ -2,7 +2,8 @@
 
 The hot tables (event identity, event, pending, subject, subject event, outcome, journal) are written set-wise by
 `intake`, `evaluation` and `settlement`; the models here are for reading and for the admin. They carry no foreign-key
-constraints to each other where a check per row would cost the hot path; `manage.py audit` proves the references instead.
+constraints to each other where a check per row would cost the hot path; `manage.py audit` proves the references
+instead.
 """
 
 import json
@@ -48,8 +49,8 @@ class EventIdentity(models.Model):
 
 
 class Event(models.Model):
-    """One accepted fact; immutable. ``seq`` is the acceptance order: (months since 2020) * 10^12 + a counter, so that the
-    table is partitioned by month of receipt while ``seq`` alone stays its key (see migrations/0002).
+    """One accepted fact; immutable. ``seq`` is the acceptance order: (months since 2020) * 10^12 + a counter, so that
+    the table is partitioned by month of receipt while ``seq`` alone stays its key (see migrations/0002).
     """
 
     seq = models.BigIntegerField(primary_key=True)
@@ -76,8 +77,8 @@ class Event(models.Model):
 
 
 class Pending(models.Model):
-    """An accepted event that waits for evaluation. Written with the event, deleted with its results; the earliest ``time``
-    of a partition is its watermark, and an empty table means that everything accepted has been evaluated.
+    """An accepted event that waits for evaluation. Written with the event, deleted with its results; the earliest
+    ``time`` of a partition is its watermark, and an empty table means that everything accepted has been evaluated.
     """
 
     pk = models.CompositePrimaryKey("partition", "seq")
@@ -93,7 +94,8 @@ class Pending(models.Model):
 class Subject(models.Model):
     """What outcomes are about: (customer, condition, key value), with the fold state of its lifecycle.
 
-    ``state`` is the JSON of `outcomes.domain.lifecycle.Fold`; ``last_time`` and ``last_seq`` name the newest event folded.
+    ``state`` is the JSON of `outcomes.domain.lifecycle.Fold`; ``last_time`` and ``last_seq`` name the newest event
+    folded.
     """
 
     customer = models.ForeignKey(
@@ -139,9 +141,9 @@ class State(models.TextChoices):
 class Outcome(models.Model):
     """One attempt on one subject to reach a charge: the projection of its journal.
 
-    ``quantity``, ``amount`` and ``dimensions`` are as the facts stand; they are final from ``settled_at`` on. ``due_at`` is
-    the instant at which the clock alone changes the outcome next; ``queue`` holds changes already computed that wait for
-    an earlier one to be booked (page 2, section 3: folding computes, settlement books).
+    ``quantity``, ``amount`` and ``dimensions`` are as the facts stand; they are final from ``settled_at`` on.
+    ``due_at`` is the instant at which the clock alone changes the outcome next; ``queue`` holds changes already
+    computed that wait for an earlier one to be booked (page 2, section 3: folding computes, settlement books).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -3,7 +3,9 @@
 Condition versions are immutable, so a compiled program never goes stale; which versions exist is asked once per batch.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from conditions_dsl import Program, compile, parse
 from contracts.models import ConditionVersion
@@ -34,6 +36,6 @@ def all_rules() -> dict[int, Rules]:
     return {condition: Rules(found) for condition, found in versions.items()}
 
 
-def subject_key(rules: Rules, data: dict) -> str | None:
+def subject_key(rules: Rules, data: Mapping[str, Any]) -> str | None:
     """The subject an event is about. `per` cannot change between versions, so any version's answer holds for all."""
     return rules.versions[0].program.subject(data)

@@ -70,7 +70,9 @@ def outcome_detail_json(row: Outcome) -> dict[str, Any]:
     """One outcome with its journal and what higher apps know of it."""
     journal = list(row.journal.all())
     names = dict(
-        Event.objects.filter(seq__in=[entry.event_seq for entry in journal if entry.event_seq]).values_list("seq", "event_id")
+        Event.objects.filter(seq__in=[entry.event_seq for entry in journal if entry.event_seq]).values_list(
+            "seq", "event_id"
+        )
     )
     detail = outcome_json(row, event_names([row]))
     for add in OUTCOME_DETAILS:
@@ -94,7 +96,7 @@ def journal_json(entry: Journal, names: dict[int, str]) -> dict[str, Any]:
 
 
 def events_of(row: Outcome) -> QuerySet[Event]:
-    """The events behind an outcome: from the one that began it to the last among its facts, or the one that ended it."""
+    """The events behind an outcome: from the one that began it to the last of its facts, or the one that ended it."""
     end = max(
         (row.last_time, row.last_seq),
         (row.ended_at, row.ended_by_seq) if row.ended_at and row.ended_by_seq else (row.last_time, row.last_seq),
@@ -139,7 +141,9 @@ def event_fate(event: Event) -> dict[str, Any]:
 
 
 def _outcomes_with(event: Event) -> Iterable[Outcome]:
-    """Outcomes among whose facts the event is. Its subjects follow from its content, as they did when it was evaluated."""
+    """Outcomes among whose facts the event is. Its subjects follow from its content, as they did when it was
+    evaluated.
+    """
     fact = read_event(event.seq)
     for condition, rules in all_rules().items():
         key = subject_key(rules, fact.data) if rules.mentions(event.type) else None

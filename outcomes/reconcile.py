@@ -76,7 +76,8 @@ def _pairs(rows: list[Booked], attempts: list[Attempt]) -> list[tuple[Booked | N
             pairs.append((row, attempt))
         else:
             left.append(attempt)
-    # What was reversed is final: it pairs only with the very attempt it was, never with another by its place in the order.
+    # What was reversed is final: it pairs only with the very attempt it was, never with another by its place in the
+    # order.
     free = sorted(
         (row for row in rows if row.id not in taken and row.state != REVERSED),
         key=lambda row: (row.met_at is None, row.met_at or 0, row.first_time, row.first_seq),
@@ -85,7 +86,9 @@ def _pairs(rows: list[Booked], attempts: list[Attempt]) -> list[tuple[Booked | N
     for index in range(max(len(free), len(left))):
         pairs.append((free[index] if index < len(free) else None, left[index] if index < len(left) else None))
     # New rows take their ordinals in the order in which their attempts began.
-    pairs.sort(key=lambda pair: (pair[1] is None, pair[1].first_time if pair[1] else 0, pair[1].first_seq if pair[1] else 0))
+    pairs.sort(
+        key=lambda pair: (pair[1] is None, pair[1].first_time if pair[1] else 0, pair[1].first_seq if pair[1] else 0)
+    )
     return pairs
 
 

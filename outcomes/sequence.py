@@ -1,7 +1,7 @@
 """`seq`, the acceptance order of events: (months since January 2020) * 10^12 + a counter.
 
-The month of receipt leads, so the payload table is partitioned by month on `seq` alone and a look-up by `seq` touches one
-partition. The counter never restarts, so `seq` rises with acceptance within and across months.
+The month of receipt leads, so the payload table is partitioned by month on `seq` alone and a look-up by `seq` touches
+one partition. The counter never restarts, so `seq` rises with acceptance within and across months.
 """
 
 from datetime import datetime

@@ -23,7 +23,7 @@ def _us(column: str) -> str:
     return f"(extract(epoch FROM {column}) * 1000000)::bigint"
 
 
-EVENT_COLUMNS = f'e.event_id, e.type, {_us("e.time")}, e.seq, e.data::text'
+EVENT_COLUMNS = f"e.event_id, e.type, {_us('e.time')}, e.seq, e.data::text"
 
 _decode_data = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -103,7 +103,9 @@ def load_booked(
 
 
 def load_due(cursor: CursorWrapper, ids: Collection[Any]) -> list[tuple[Booked, int, int]]:
-    """The outcome rows with these ids, which the caller has locked, as (row, partition, customer), in order of `due_at`."""
+    """The outcome rows with these ids, which the caller has locked, as (row, partition, customer), in order of
+    `due_at`.
+    """
     if not ids:
         return []
     cursor.execute(
@@ -172,7 +174,18 @@ def write_booked(cursor: CursorWrapper, rows: Sequence[Booked], now: datetime) -
     write_journal(
         cursor,
         [
-            (j.outcome, j.from_state, j.to_state, j.cause, j.clause, j.event_seq, "", j.reason, from_us(j.effective_at), now)
+            (
+                j.outcome,
+                j.from_state,
+                j.to_state,
+                j.cause,
+                j.clause,
+                j.event_seq,
+                "",
+                j.reason,
+                from_us(j.effective_at),
+                now,
+            )
             for row in rows
             for j in row.journal
         ],
@@ -185,9 +198,12 @@ def write_journal(cursor: CursorWrapper, rows: Sequence[tuple]) -> None:
         copy_rows(
             cursor,
             "outcomes_journal",
-            ("outcome_id", "from_state", "to_state", "cause", "clause", "event_seq", "actor", "reason", "effective_at", "recorded_at"),
+            (
+                *("outcome_id", "from_state", "to_state", "cause", "clause"),
+                *("event_seq", "actor", "reason", "effective_at", "recorded_at"),
+            ),
             rows,
-        )  # fmt: skip
+        )
 
 
 # --- subjects ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,6 @@
-"""Wake-up calls. The work list is the pending table: losing, doubling or delaying every message costs time, never money."""
+"""Wake-up calls. The work list is the pending table: losing, doubling or delaying every message costs time, never
+money.
+"""
 
 import structlog
 from celery import shared_task
@@ -9,13 +11,16 @@ from outcomes.evaluation import evaluate_waiting
 
 log = structlog.get_logger(__name__)
 
-# At most one wake-up lies in the queue: whoever sets the flag sends it, and the worker that takes it clears the flag first.
+# At most one wake-up lies in the queue: whoever sets the flag sends it, and the worker that takes it clears the flag
+# first.
 WAKE_FLAG = "outcomes:wake"
 WAKE_FLAG_SECONDS = 30
 
 
 def ring() -> None:
-    """Wake a worker, unless a wake-up already waits. The broker being away is no reason to fail: the sweep finds the work."""
+    """Wake a worker, unless a wake-up already waits. The broker being away is no reason to fail: the sweep finds the
+    work.
+    """
     try:
         if cache.add(WAKE_FLAG, 1, WAKE_FLAG_SECONDS):
             wake.apply_async(retry=False)

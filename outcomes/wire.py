@@ -15,7 +15,8 @@ import msgspec
 MAX_EVENT_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_BATCH_EVENTS = 5000
-# Digits and exponent beyond which a number is refused: PostgreSQL would store it, at any length it takes to write it out.
+# Digits and exponent beyond which a number is refused: PostgreSQL would store it, at any length it takes to write it
+# out.
 MAX_NUMBER_DIGITS = 400
 
 
@@ -57,7 +58,9 @@ class _BatchBody(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(slots=True)
 class Incoming:
-    """One well-formed event. ``time`` is None where the sender left it out; ``fingerprint`` is over the content as sent."""
+    """One well-formed event. ``time`` is None where the sender left it out; ``fingerprint`` is over the content as
+    sent.
+    """
 
     id: str
     type: str

@@ -1,4 +1,6 @@
-"""One subject in the middle of an evaluation: what is stored of it, the events that came for it, what is to be written."""
+"""One subject in the middle of an evaluation: what is stored of it, the events that came for it, what is to be
+written.
+"""
 
 from dataclasses import dataclass, field
 
@@ -9,8 +11,8 @@ from outcomes.domain.lifecycle import Fold
 
 @dataclass(slots=True)
 class Work:
-    """A subject that a batch touches. ``state`` is its stored fold ("" where it is new), ``last`` the newest folded event
-    as (time, seq), ``events`` those of this batch, ``rows`` the outcomes to write.
+    """A subject that a batch touches. ``state`` is its stored fold ("" where it is new), ``last`` the newest folded
+    event as (time, seq), ``events`` those of this batch, ``rows`` the outcomes to write.
     """
 
     customer: int

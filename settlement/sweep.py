@@ -1,7 +1,8 @@
 """The sweep: book what the clock alone has decided. Outcomes whose window is over are confirmed, stale attempts missed.
 
-Set-wise, in order of `due_at`, SKIP LOCKED, in transactions of a bounded size: any number of sweeps may run at once, and one that
-dies leaves whole batches behind. What is booked carries the planned instant, whenever the sweep got round to it.
+Set-wise, in order of `due_at`, SKIP LOCKED, in transactions of a bounded size: any number of sweeps may run at once,
+and one that dies leaves whole batches behind. What is booked carries the planned instant, whenever the sweep got
+round to it.
 """
 
 from collections import Counter

@@ -1,7 +1,8 @@
 """How far the past is known: what has been accepted is always seen before anything it could touch becomes final.
 
-The watermark of a partition is `now` when none of its accepted events waits for evaluation, else the earliest `time` among
-those that wait (design page 2, section 5). Customers that an open import touches do not settle at all until it is closed.
+The watermark of a partition is `now` when none of its accepted events waits for evaluation, else the earliest `time`
+among those that wait (design page 2, section 5). Customers that an open import touches do not settle at all until it
+is closed.
 """
 
 from datetime import datetime, timedelta
@@ -31,4 +32,6 @@ def paused_customers() -> list[int]:
 def graces(now: datetime) -> dict[int, timedelta]:
     """Customer id → how much longer settlement waits for it, where its contract says so, among those with work due."""
     due = Outcome.objects.filter(due_at__lte=now).values_list("customer_id", flat=True).distinct()
-    return {customer: timedelta(seconds=seconds) for customer, seconds in grace_by_customer(list(due)).items() if seconds}
+    return {
+        customer: timedelta(seconds=seconds) for customer, seconds in grace_by_customer(list(due)).items() if seconds
+    }

@@ -35,8 +35,8 @@ def nothing_remembered() -> Iterator[None]:
 def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The database without a wrapping transaction: what a test writes is committed, and other connections see it.
 
-    Every table is emptied afterwards. Append-only triggers refuse TRUNCATE and DELETE alike, also here: the role `replica`
-    passes them, and DELETE takes a tenth of TRUNCATE's time (design page 7, 3.5).
+    Every table is emptied afterwards. Append-only triggers refuse TRUNCATE and DELETE alike, also here: the role
+    `replica` passes them, and DELETE takes a tenth of TRUNCATE's time (design page 7, 3.5).
     """
     with django_db_blocker.unblock():
         try:

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 
+from access import ids
 from billing_project.demo.client import Api
+from contracts.domain.money import major_text
 from contracts.models import Condition
 from invoicing.models import Invoice, InvoiceLine, LineOutcome, Status
 from outcomes.models import InboxItem, Outcome
@@ -20,7 +22,7 @@ SLUG = "resolved_incident"
 
 
 def totals() -> dict[str, dict[str, int]]:
-    """The figures of samples/helpdesk/totals.yaml, from the database."""
+    """The figures of totals.yaml, from the database."""
     rows = Outcome.objects.filter(condition__slug=SLUG)
     confirmed = rows.filter(state="confirmed")
     with connection.cursor() as cursor:
@@ -31,22 +33,28 @@ def totals() -> dict[str, dict[str, int]]:
         )
         by_month = dict(cursor.fetchall())
     return {
-        "by_state": dict(rows.values_list("state").annotate(Count("id")).order_by("-id__count")),
-        "by_priority": dict(confirmed.values_list("dimensions__priority").annotate(Count("id")).order_by("dimensions__priority")),
+        "by_state": dict(rows.values_list("state").annotate(count=Count("id")).order_by("-count")),
+        "by_priority": dict(
+            confirmed.values_list("dimensions__priority").annotate(Count("id")).order_by("dimensions__priority")
+        ),
         "by_month": by_month,
     }
 
 
-def expected(directory: Path) -> dict[str, dict[str, int]]:
+def expected() -> dict[str, dict[str, int]]:
     """What an independent recomputation of the same log gave."""
-    content: dict[str, dict[str, int]] = yaml.safe_load((directory / "totals.yaml").read_text())
+    content: dict[str, dict[str, int]] = yaml.safe_load((Path(__file__).parent / "totals.yaml").read_text())
     return content
 
 
 def print_totals(console: Console, found: dict[str, dict[str, int]], wanted: dict[str, dict[str, int]]) -> bool:
     """The totals as tables, each figure beside the expected one; whether all agree."""
     agree = True
-    for name, title in (("by_state", "Outcomes"), ("by_priority", "Confirmed, by priority"), ("by_month", "Confirmed, by month of settlement")):
+    for name, title in (
+        ("by_state", "Outcomes"),
+        ("by_priority", "Confirmed, by priority"),
+        ("by_month", "Confirmed, by month of settlement"),
+    ):
         table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
         table.add_column("")
         table.add_column("here", justify="right")
@@ -71,8 +79,6 @@ def print_invoices(console: Console) -> bool:
     table = Table(title="Invoices", title_justify="left", show_edge=False, pad_edge=False)
     for column in ("currency", "invoices", "lines", "outcomes billed", "total"):
         table.add_column(column, justify="left" if column == "currency" else "right")
-    from contracts.domain.money import major_text
-
     for currency in sorted(set(invoices.values_list("currency", flat=True))):
         of_currency = Invoice.objects.filter(id__in=invoices.filter(currency=currency).values("id"))
         total = of_currency.aggregate(Sum("total_minor"))["total_minor__sum"]
@@ -91,7 +97,7 @@ def print_invoices(console: Console) -> bool:
 def print_inbox(console: Console) -> None:
     """What could not be billed, and why."""
     waiting = InboxItem.objects.filter(status=InboxItem.Status.WAITING)
-    rows = waiting.values_list("reason", "customer_key").annotate(Count("id")).order_by("-id__count")
+    rows = waiting.values_list("reason", "customer_key").annotate(count=Count("id")).order_by("-count")
     for reason, customer, count in rows[:5]:
         console.print(f"In the inbox: {count} events, {reason} (customer {customer!r}).")
     console.print()
@@ -99,8 +105,6 @@ def print_inbox(console: Console) -> None:
 
 def print_largest(console: Console, api: Api) -> None:
     """The largest invoice over the API, then one line of it down to the events that prove it."""
-    from access import ids
-
     largest = Invoice.objects.exclude(status=Status.VOID).order_by("-total_minor").first()
     assert largest is not None
     invoice = api.get(f"/invoices/{ids.encode('inv', largest.id)}")
@@ -111,12 +115,17 @@ def print_largest(console: Console, api: Api) -> None:
     for line in invoice["lines"]:
         values = ", ".join(str(value) for value in line["dimensions"].values())
         quantity = _count(line["quantity"])
-        table.add_row(f"{quantity} x {line['title']}{f'  ({values})' if values else ''}", line["unit_price"], line["amount"])
+        table.add_row(
+            f"{quantity} x {line['title']}{f'  ({values})' if values else ''}", line["unit_price"], line["amount"]
+        )
         if line["voided_count"]:
-            table.add_row(f"    [dim]{line['voided_count']} undone within the settlement window: not charged[/dim]", "", "")
+            table.add_row(
+                f"    [dim]{line['voided_count']} undone within the settlement window: not charged[/dim]", "", ""
+            )
     table.add_section()
     table.add_row("[bold]Total[/bold]", "", f"[bold]{invoice['currency']} {invoice['total']}[/bold]")
-    head = f"Invoice {invoice['number']} to {invoice['customer']}, {invoice['period_start'][:10]} to {invoice['period_end'][:10]}"
+    span = f"{invoice['period_start'][:10]} to {invoice['period_end'][:10]}"
+    head = f"Invoice {invoice['number']} to {invoice['customer']}, {span}"
     console.print(Panel(table, title=head, subtitle=f"due {str(invoice['due_at'])[:10]}", expand=False, width=96))
     line = invoice["lines"][0]
     console.print(f"\nThe first line, traced. What is billed: [italic]{line['sentence']}[/italic]")
@@ -126,7 +135,8 @@ def print_largest(console: Console, api: Api) -> None:
     for event in api.get(f"/outcomes/{outcome['id']}/events", limit=20)["data"]:
         console.print(f"    {event['time']}  {event['type']:<28} {event['id']}")
     for entry in api.get(f"/outcomes/{outcome['id']}")["journal"]:
-        console.print(f"    {entry['effective_at']}  {entry['from'] or '(begins)'} → {entry['to']}, by {entry['cause']}: {entry['clause']}")
+        move = f"{entry['from'] or '(begins)'} → {entry['to']}"
+        console.print(f"    {entry['effective_at']}  {move}, by {entry['cause']}: {entry['clause']}")
     console.print()
 
 

@@ -40,7 +40,8 @@ def print_result(console: Console, result: Result, *, dry_run: bool) -> None:
             _print_problem(console, problem, "error", "red")
         if result.skipped:
             count = len(result.skipped)
-            message = f"{count:,} {'entry was' if count == 1 else 'entries were'} not tried, since they build on these."
+            entries = "1 entry that builds on these was" if count == 1 else f"{count:,} entries that build on these were"
+            message = f"{entries} not tried."
             _line(console, Text(message, "dim"))
         return
     if not result.anything_to_do:

@@ -1,5 +1,6 @@
 """``/v1/events``: the way in. Answers 202 once everything is durable."""
 
+from typing import Any, cast
 from uuid import UUID
 
 from django.utils import timezone
@@ -29,7 +30,13 @@ class EventSerializer(serializers.Serializer):
     type = serializers.CharField(max_length=255, help_text="Such as `ticket.closed`.")
     customer = serializers.CharField(max_length=255, help_text="The customer's key.")
     time = serializers.DateTimeField(required=False, help_text="When it happened, RFC 3339 with a zone; left out: now.")
-    data = serializers.DictField(required=False, help_text="What conditions read.")
+
+    def get_fields(self) -> dict[str, Any]:
+        # `data` is a name of the serializer's own, so it cannot be declared as an attribute.
+        return {
+            **super().get_fields(),
+            "data": serializers.DictField(required=False, help_text="What conditions read."),
+        }
 
 
 class ResultSerializer(serializers.Serializer):
@@ -60,7 +67,6 @@ class EventQuery(QuerySerializer):
     """An event's id is unique within its customer."""
 
     customer = TextField()
-    source = TextField(required=False, default="")
 
 
 class EventList(ApiView):
@@ -79,7 +85,7 @@ class EventList(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Durable before the answer. A rejected event lies in the inbox, and its id stays free."""
-        body: bytes = request.data
+        body = cast(bytes, request.data)
         if not is_json(body):
             raise ApiError(400, "malformed_json", "The body cannot be read as JSON.")
         [result] = _accept(request, [read_event(body)])
@@ -105,7 +111,7 @@ class EventBatch(ApiView):
         """Up to 5,000 events and 8 MiB, as `{"events": [...]}` or one event a line. One bad event never costs its
         neighbours; `results` lists what was not newly accepted.
         """
-        body: bytes = request.data
+        body = cast(bytes, request.data)
         lines = (request.content_type or "").startswith(LinesParser.media_type)
         try:
             raws = read_lines(body) if lines else read_batch(body)
@@ -131,15 +137,19 @@ class EventDetail(ApiView):
 
     @extend_schema(summary="What became of an event", responses=dict, tags=["events"])
     def get(self, request: Request, event_id: str) -> Response:
-        """The event with its fate: `pending`, `evaluated` (with the outcomes it went into) or `inbox` (with the reason)."""
-        customer, source = self.params["customer"], self.params["source"]
-        event = find_event(customer, event_id, source)
+        """The event with its fate: `pending`, `evaluated` (with the outcomes it went into) or `inbox` (with the
+        reason).
+        """
+        customer = self.params["customer"]
+        event = find_event(customer, event_id)
         if event is not None:
             return Response(event_json(event) | event_fate(event))
         item = InboxItem.objects.filter(customer_key=customer, event_id=event_id).first()
         if item is None:
             raise ApiError(404, "not_found", f"Customer {customer[:80]!r} has no event {event_id[:80]!r}.")
-        return Response({"id": event_id, "customer": customer, "status": "inbox", "inbox": inbox_json(item), "outcomes": []})
+        return Response(
+            {"id": event_id, "customer": customer, "status": "inbox", "inbox": inbox_json(item), "outcomes": []}
+        )
 
 
 def _accept(request: Request, items: list[Incoming | Refused]) -> list[Result]:

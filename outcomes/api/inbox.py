@@ -101,9 +101,7 @@ class ImportList(ApiView):
     def get(self, request: Request) -> Response:
         return paginate(request, Import.objects.all(), order=("-id",), serialize=import_json)
 
-    @extend_schema(
-        summary="Open an import", request=ImportRequest, responses={201: ImportSerializer}, tags=["events"]
-    )
+    @extend_schema(summary="Open an import", request=ImportRequest, responses={201: ImportSerializer}, tags=["events"])
     def post(self, request: Request) -> Response:
         """Events sent with the header `Import: ID` may be of any age; the customers they touch do not settle until the
         import is closed.

@@ -1,5 +1,7 @@
 """``/v1/outcomes``: what the events came to."""
 
+from typing import Any
+
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -56,7 +58,7 @@ class JournalSerializer(serializers.Serializer):
     effective_at = serializers.DateTimeField()
     recorded_at = serializers.DateTimeField()
 
-    def get_fields(self) -> dict:
+    def get_fields(self) -> dict[str, Any]:
         # `from` is a word of Python's own.
         return {"from": serializers.ChoiceField(State.choices, allow_null=True), **super().get_fields()}
 
@@ -65,16 +67,16 @@ class OutcomeDetailSerializer(OutcomeSerializer):
     journal = JournalSerializer(many=True)
 
 
-class EventSerializer(serializers.Serializer):
+class StoredEventSerializer(serializers.Serializer):
     id = serializers.CharField()
     type = serializers.CharField()
     customer = serializers.CharField()
     time = serializers.DateTimeField()
     received_at = serializers.DateTimeField()
-    data = serializers.DictField()
 
-    class Meta:
-        ref_name = "StoredEvent"
+    def get_fields(self) -> dict[str, Any]:
+        # `data` is a name of the serializer's own, so it cannot be declared as an attribute.
+        return {**super().get_fields(), "data": serializers.DictField()}
 
 
 class OutcomeList(ApiView):
@@ -100,7 +102,7 @@ class OutcomeDetail(ApiView):
 class OutcomeEvents(ApiView):
     paginated = True
 
-    @extend_schema(summary="List an outcome's events", responses=list_of(EventSerializer), tags=["outcomes"])
+    @extend_schema(summary="List an outcome's events", responses=list_of(StoredEventSerializer), tags=["outcomes"])
     def get(self, request: Request, outcome_id: str) -> Response:
         """The events that prove it, in the order in which they happened."""
         return paginate(request, events_of(_find(outcome_id)), order=("time", "seq"), serialize=event_json)

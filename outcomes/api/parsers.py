@@ -18,7 +18,8 @@ class EventParser(BaseParser):
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> bytes:
+    ) -> Any:
+        """The bytes of the body."""
         check_charset(media_type)
         body: bytes = stream.read(self.max_bytes + 1)
         if len(body) > self.max_bytes:

@@ -3,8 +3,8 @@
 The rules are docs/lifecycle.md (design page 2). Nothing here knows a clock or a database: the same code serves live
 evaluation, replay, audit, simulation and the property tests. Instants are microseconds since the Unix epoch.
 
-Folding *computes*: an event may show that a window ended before it, and the attempt is then computed as confirmed. Booking
-that is settlement's business (page 2, section 3).
+Folding *computes*: an event may show that a window ended before it, and the attempt is then computed as confirmed.
+Booking that is settlement's business (page 2, section 3).
 """
 
 from collections.abc import Iterable, Sequence
@@ -97,7 +97,9 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt on a subject. Between batches its ``state`` and facts live in the subject's JSON; the rest is booked."""
+    """One attempt on a subject. Between batches its ``state`` and facts live in the subject's JSON; the rest is
+    booked.
+    """
 
     ordinal: int
     version: int
@@ -150,8 +152,8 @@ _STORED_CONFIRMED = (
 class Fold:
     """A subject in the middle of its history.
 
-    ``attempt`` is the one in progress, ``confirmed`` the latest confirmed and unreversed one, ``touched`` every attempt that
-    changed since the fold was made or loaded, in order of beginning.
+    ``attempt`` is the one in progress, ``confirmed`` the latest confirmed and unreversed one, ``touched`` every
+    attempt that changed since the fold was made or loaded, in order of beginning.
     """
 
     __slots__ = ("attempt", "confirmed", "count", "history", "rules", "touched")
@@ -320,8 +322,8 @@ class Fold:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def value(self, attempt: Attempt) -> Value | None:
-        """Quantity, amount, dimensions and flags of a touched attempt: final once it was confirmed, as the facts stand while
-        it is provisional, else None.
+        """Quantity, amount, dimensions and flags of a touched attempt: final once it was confirmed, as the facts
+        stand while it is provisional, else None.
         """
         return self._value(attempt) if attempt.state == PROVISIONAL else attempt.worth
 

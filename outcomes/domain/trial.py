@@ -12,7 +12,7 @@ FOREVER = 2**62
 
 @dataclass(frozen=True, slots=True)
 class TrialOutcome:
-    """One outcome of a trial; instants in microseconds, events by id. ``value`` is None unless confirmed or reversed."""
+    """One outcome of a trial; instants in microseconds. ``value`` is None unless confirmed or reversed."""
 
     subject: str
     state: str
@@ -65,6 +65,8 @@ def _outcome(key: str, attempt: Attempt, facts: Sequence[Event], names: dict[int
         events=tuple(
             event
             for event in facts
-            if (attempt.first_time, attempt.first_seq) <= (event.time, event.seq) <= (attempt.last_time, attempt.last_seq)
+            if (attempt.first_time, attempt.first_seq)
+            <= (event.time, event.seq)
+            <= (attempt.last_time, attempt.last_seq)
         ),
     )

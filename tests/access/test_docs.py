@@ -18,7 +18,7 @@ EXAMPLE = re.compile(
 
 
 def matches(expected: Any, found: Any) -> bool:
-    """`…` in a text stands for anything, the member "…" for further members; lists of details in any order."""
+    """`…` in a text stands for anything, the member "…" for further members."""
     if isinstance(expected, dict):
         if not isinstance(found, dict):
             return False

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import connection
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.test import Client, override_settings
 
-from access import error_codes
+from access import error_codes, errors
 from tests.access.conftest import Api, check_envelope
 from tests.access.test_strictjson import HOSTILE
 
@@ -258,3 +259,18 @@ def test_a_code_has_one_meaning() -> None:
     error_codes.register({"not_found": error_codes.CODES["not_found"]})
     with pytest.raises(ValueError, match="two meanings"):
         error_codes.register({"not_found": "Something else."})
+
+
+@pytest.mark.parametrize(("path", "json_"), [("/v1/x", True), ("/admin/x", False)])
+def test_what_fails_outside_of_views(rf: Any, path: str, json_: bool) -> None:
+    request = rf.get(path)
+    answers = [
+        errors.handler400(request, SuspiciousOperation("internals")),
+        errors.handler403(request, PermissionDenied("internals")),
+        errors.handler404(request, Http404("internals")),
+        errors.handler500(request),
+    ]
+    assert [answer.status_code for answer in answers] == [400, 403, 404, 500]
+    for answer in answers:
+        assert (answer["Content-Type"] == "application/json") is json_
+        assert b"internals" not in answer.content

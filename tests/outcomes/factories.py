@@ -35,3 +35,10 @@ def condition(text: str, *, effective_from: datetime | None = None) -> Condition
 
 def send(events: list[dict[str, Any]], *, now: datetime, **options: Any) -> list[Result]:
     return accept(read_events([msgspec.json.encode(event) for event in events]), now=now, **options)
+
+
+def say(event_type: str, time: datetime, *, now: datetime, customer: str = "acme", **data: Any) -> Result:
+    """Send one event about ticket T; its id is its type and time."""
+    event = {"id": f"{event_type}@{time.isoformat()}", "type": event_type, "customer": customer, "time": time}
+    [result] = send([event | {"data": {"ticket": "T", "units": 1} | data}], now=now)
+    return result

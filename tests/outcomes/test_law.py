@@ -1,8 +1,9 @@
+# ruff: noqa: E501
 """The law: the result depends on what happened, not on how it arrived (design page 2, section 3).
 
-Random histories are sent in random order, doubled, in random batches, with evaluation and settlement in between at random
-instants; once all has arrived and every window is past, what is booked must be what the pure lifecycle says of the events in
-order of (time, seq).
+Random histories are sent in random order, doubled, in random batches, with evaluation and settlement in between at
+random instants; once all has arrived and every window is past, what is booked must be what the pure lifecycle says of
+the events in order of (time, seq).
 """
 
 import random
@@ -48,7 +49,11 @@ def history(chance: random.Random, size: int) -> list[dict[str, Any]]:
             "type": chance.choice(TYPES),
             "customer": chance.choice(["acme", "globex"]),
             "time": at,
-            "data": {"ticket": chance.choice("AB"), "units": chance.choice([1, 2, "x"]), "priority": chance.choice("PQ")},
+            "data": {
+                "ticket": chance.choice("AB"),
+                "units": chance.choice([1, 2, "x"]),
+                "priority": chance.choice("PQ"),
+            },
         }
         events.append(event)
     return events
@@ -124,7 +129,9 @@ def test_any_arrival_gives_the_in_order_outcomes(seed: int) -> None:
         (state, state) for state in ("open", "provisional", "confirmed", "reversed", "void", "missed")
     }
     assert moves <= LEGAL
-    confirmations = Counter(Journal.objects.filter(to_state="confirmed", from_state="provisional").values_list("outcome", flat=True))
+    confirmations = Counter(
+        Journal.objects.filter(to_state="confirmed", from_state="provisional").values_list("outcome", flat=True)
+    )
     assert set(confirmations.values()) <= {1}
     for outcome in Outcome.objects.all():
         last = outcome.journal.order_by("-id").first()
@@ -137,13 +144,12 @@ def test_late_evidence_reverses_and_adds(at: Any) -> None:
     """Confirmed on what was known; then an escalation from before arrives: the charge is taken back."""
     factories.customer()
     factories.condition(TICKET)
-    data = {"ticket": "T", "units": 1}
-    factories.send([{"id": "1", "type": "closed", "customer": "acme", "time": at(2026, 1, 1, 10), "data": data}], now=at(2026, 1, 1, 10))
+    factories.say("closed", at(2026, 1, 1, 10), now=at(2026, 1, 1, 10))
     evaluate_waiting(at(2026, 1, 1, 10))
     settle_due(at(2026, 1, 2))
     [outcome] = Outcome.objects.all()
     assert outcome.state == "confirmed"
-    factories.send([{"id": "2", "type": "escalated", "customer": "acme", "time": at(2026, 1, 1, 9), "data": data}], now=at(2026, 1, 3))
+    factories.say("escalated", at(2026, 1, 1, 9), now=at(2026, 1, 3))
     evaluate_waiting(at(2026, 1, 3))
     states = list(Outcome.objects.order_by("ordinal").values_list("state", flat=True))
     assert states == ["reversed", "open"]
@@ -156,10 +162,9 @@ def test_nothing_settles_past_an_event_that_waits(at: Any) -> None:
     """The watermark: an accepted event is seen before anything it could touch becomes final."""
     factories.customer()
     factories.condition(TICKET)
-    data = {"ticket": "T", "units": 1}
-    factories.send([{"id": "1", "type": "closed", "customer": "acme", "time": at(2026, 1, 1, 10), "data": data}], now=at(2026, 1, 1, 10))
+    factories.say("closed", at(2026, 1, 1, 10), now=at(2026, 1, 1, 10))
     evaluate_waiting(at(2026, 1, 1, 10))
-    factories.send([{"id": "2", "type": "reopened", "customer": "acme", "time": at(2026, 1, 1, 12), "data": data}], now=at(2026, 1, 9))
+    factories.say("reopened", at(2026, 1, 1, 12), now=at(2026, 1, 9))
     assert settle_due(at(2026, 1, 9)).total() == 0
     evaluate_waiting(at(2026, 1, 9))
     settle_due(at(2026, 1, 9))
@@ -171,8 +176,7 @@ def test_an_attempt_is_written_once_however_often_the_batch_is_tried(at: Any) ->
     """A crash at the end of a batch rolls all of it back: nothing is folded twice, nothing is skipped."""
     factories.customer()
     factories.condition(TICKET)
-    data = {"ticket": "T", "units": 1}
-    factories.send([{"id": "1", "type": "closed", "customer": "acme", "time": at(2026, 1, 1, 10), "data": data}], now=at(2026, 1, 1, 10))
+    factories.say("closed", at(2026, 1, 1, 10), now=at(2026, 1, 1, 10))
 
     class Crash(BaseException):
         pass

@@ -1,4 +1,5 @@
-"""The lifecycle as tables: events and instants in, states and instants out. Times are in hours."""
+# ruff: noqa: E501 -- tables read better in wide rows
+"""The lifecycle as tables: events and instants in, states and instants out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -148,7 +149,9 @@ TABLE: list[tuple[str, str, Sequence[tuple[Any, ...]], int, list[tuple[Any, ...]
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "steps", "until", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("text", "steps", "until", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
 def test_table(text: str, steps: Sequence[tuple[Any, ...]], until: int, expected: list[tuple[Any, ...]]) -> None:
     assert states(replay(rules(text), story(*steps), until=until)) == expected
 

@@ -35,7 +35,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
         try:
-            with only_one(settings.HOME / "demo.lock", "A demo is running already in this folder: wait until it has ended."):
+            with only_one(
+                settings.HOME / "demo.lock", "A demo is running already in this folder: wait until it has ended."
+            ):
                 self._run(settings.BASE_DIR / "samples" / SAMPLE)
         except (ServiceError, ApiFailure) as error:
             raise CommandError(str(error)) from None
@@ -56,14 +58,15 @@ class Command(BaseCommand):
             sent, seconds = self._send(api, services, helpdesk.events(sample))
             self._settle_and_bill()
             self._render()
-            good = self._summarise(api, sample)
+            good = self._summarise(api)
         self.console.print(
             f"{sent['accepted']:,} events newly accepted, {sent['duplicates']:,} known already, {sent['rejected']:,} "
             f"to the inbox; from HTTP request to evaluated in {seconds:.1f} s: "
-            f"[bold]{sum(sent.values()) / seconds:,.0f} events/s[/bold]. The whole demo took {time.monotonic() - started:.0f} s."
+            f"[bold]{sum(sent.values()) / seconds:,.0f} events/s[/bold]. "
+            f"The whole demo took {time.monotonic() - started:.0f} s."
         )
         if not good:
-            raise CommandError("The totals differ from the independent recomputation (samples/helpdesk/totals.yaml).")
+            raise CommandError("The totals differ from the independent recomputation (billing_project/demo/totals.yaml).")
         self._where_next()
 
     def _progress(self) -> Progress:
@@ -71,7 +74,7 @@ class Command(BaseCommand):
         return Progress(*columns, console=self.console)
 
     def _send(self, api: Api, services: Services, events: list[dict[str, Any]]) -> tuple[dict[str, int], float]:
-        """Post the log in batches while the workers evaluate; what became of it, and seconds until all was evaluated."""
+        """Post the log in batches while the workers evaluate; what became of it, and seconds until evaluated."""
         # A demo that was killed has left its import open: it is taken up again, and closed at the end.
         left_open = Import.objects.filter(name=IMPORT_NAME, closed_at=None).first()
         import_id = ids.encode("imp", left_open.id) if left_open else api.post("/imports", {"name": IMPORT_NAME})["id"]
@@ -114,14 +117,16 @@ class Command(BaseCommand):
                 pdf.store(invoice.id)
                 bar.advance(task)
 
-    def _summarise(self, api: Api, sample: Path) -> bool:
+    def _summarise(self, api: Api) -> bool:
         self.console.print()
-        agree = report.print_totals(self.console, report.totals(), report.expected(sample))
+        agree = report.print_totals(self.console, report.totals(), report.expected())
         billed = report.print_invoices(self.console)
         report.print_inbox(self.console)
         report.print_largest(self.console, api)
         if agree and billed:
-            self.console.print("[green]Every figure agrees, and the invoice lines bill each confirmed outcome exactly once.[/green]")
+            self.console.print(
+                "[green]Every figure agrees, and the invoice lines bill each confirmed outcome exactly once.[/green]"
+            )
         return agree and billed
 
     def _where_next(self) -> None:

@@ -33,7 +33,9 @@ class Command(BaseCommand):
 
     def _run(self, port: int) -> None:
         if not port_is_free(port):
-            raise ServiceError(f"Port {port} is in use by another program: choose another, such as PORT={port + 1} make up.")
+            raise ServiceError(
+                f"Port {port} is in use by another program: choose another, such as PORT={port + 1} make up."
+            )
         call_command("migrate", verbosity=0)
         login = first_login()
         # Children open connections of their own; ours would only lie idle.

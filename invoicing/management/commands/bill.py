@@ -1,9 +1,9 @@
-"""``manage.py bill [--until T] [--customer KEY] [--pdf DIRECTORY]``: what the task `invoicing.bill_due` does, by hand."""
+"""``manage.py bill [--until T] [--customer KEY] [--pdf DIRECTORY]``: what `invoicing.bill_due` does, by hand."""
 
 from argparse import ArgumentParser
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--pdf", metavar="DIRECTORY", type=Path, help="Write the PDF of each invoice issued there.")
 
     def handle(self, *args: Any, until: str | None, customer: str | None, pdf: Path | None, **options: Any) -> None:
-        console = Console(no_color=options["no_color"], stderr=False, file=self.stdout)
+        console = Console(no_color=options["no_color"], file=cast(IO[str], self.stdout))
         report = _run(console, now=_instant(until), only=_customer_ids(customer))
         if pdf is not None:
             _write_pdfs(console, report, pdf)

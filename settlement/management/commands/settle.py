@@ -18,7 +18,9 @@ class Command(BaseCommand):
     help = "Confirm outcomes whose settlement window is over, and close stale attempts as missed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--until", metavar="TIME", help="only what is due at or before this RFC 3339 time (default: now)")
+        parser.add_argument(
+            "--until", metavar="TIME", help="only what is due at or before this RFC 3339 time (default: now)"
+        )
 
     def handle(self, *args: Any, until: str | None = None, **options: Any) -> None:
         now = timezone.now()
@@ -26,8 +28,13 @@ class Command(BaseCommand):
             end = None if until is None else parse_rfc3339(until)
         except InvalidTime as error:
             raise CommandError(f"--until: {error}") from error
-        console = Console(file=self.stdout._out if hasattr(self.stdout, "_out") else None)
-        columns = (SpinnerColumn(), TextColumn("settling"), TextColumn("{task.completed:,} outcomes"), TimeElapsedColumn())
+        console = Console(stderr=True)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("settling"),
+            TextColumn("{task.completed:,} outcomes"),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=console, transient=True) as bar:
             task = bar.add_task("settle", total=None)
             booked = settle_due(now, until=end, progress=lambda count: bar.advance(task, count))
