@@ -163,6 +163,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = HOME / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 # Static files are served from the apps themselves: no collectstatic step stands between a clone and a working admin.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
@@ -184,6 +185,8 @@ if ENVIRONMENT == "production":
     SECURE_HSTS_SECONDS = env.int("HOLDFAST_HSTS_SECONDS", 31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
+    # Health checks come from inside, without TLS.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # --- API --------------------------------------------------------------------------------------------------------------
@@ -198,6 +201,8 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "access.errors.exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
     "UNAUTHENTICATED_USER": None,
+    # `?format=` is a parameter like any other: unknown, and refused.
+    "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Holdfast",
@@ -235,6 +240,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "evaluate what waits": {"task": "outcomes.evaluate_waiting", "schedule": 5.0},
     "settle what is due": {"task": "settlement.settle_due", "schedule": 10.0},
+    "sweep idempotency": {"task": "access.sweep_idempotency", "schedule": 3600.0},
     "bill what ended": {"task": "invoicing.bill_due", "schedule": 300.0},
 }
 
@@ -267,13 +273,9 @@ UNFOLD = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "()": "structlog.stdlib.ProcessorFormatter",
-            "processor": "structlog.processors.JSONRenderer",
-            "foreign_pre_chain": ["structlog.stdlib.add_log_level"],
-        },
-    },
-    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "formatters": {"json": {"()": "access.logs.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": env.str("HOLDFAST_LOG_LEVEL", "INFO")},
+    # Our own access log has a line per request; Django's would repeat each 4xx.
+    "loggers": {"django.request": {"level": "ERROR"}},
 }

@@ -279,7 +279,11 @@ class Builder:
         candidates = [bare] if bare != name and words.EVENT_NAME.match(bare) else []
         if name.endswith("*") and words.EVENT_NAME.match(stem := name.rstrip("*").rstrip(".:/")):
             candidates.append(stem + ".*")
-        return [Edit(at, at + len(name), text) for text in (*candidates, quoted)]
+        if "*" in name:
+            candidates.append(name.partition("*")[0] + "*")
+        else:
+            candidates.append(quoted)
+        return [Edit(at, at + len(name), text) for text in candidates]
 
     def _path(self, branch: Any) -> m.Path:
         token = cast("Token", branch.children[0])
@@ -299,6 +303,7 @@ class Builder:
         slug, at = str(token), token.start_pos or 0
         if not words.SLUG.match(slug):
             mended = "".join(c if c.isalnum() or c in "_-" else "_" for c in slug).strip("_-")
+            mended = mended if mended[:1].isalpha() else f"outcome_{mended}"
             self._fault(
                 at,
                 f"`{slug}` cannot name an outcome: start with a letter, then letters, digits, `_` and `-`.",
@@ -409,8 +414,9 @@ class Builder:
             days = words.plain(count * _DAYS[low])
             self._fault(
                 at,
-                "Months and years are not all of one length, so a duration has none: write days.",
+                "Months and years are not all of one length, so a duration has none: write days (a window: 180 at most).",
                 Edit(begin, at + len(word), f"{days} days"),
+                Edit(begin, at + len(word), "180 days"),
             )
         elif low.removesuffix("s") in m.UNITS:
             self._fault(at, f"Units are lower case: `{low}`.", Edit(at, at + len(word), low))

@@ -16,7 +16,7 @@ from lark import Token
 
 from conditions_dsl import phrases, words
 from conditions_dsl.errors import Edit, Mend, Problem
-from conditions_dsl.slip import CLAUSES, Slip
+from conditions_dsl.slip import CLAUSES, READINGS, Slip
 
 
 def unexpected(text: str, done: list[Token], rest: list[Token], at: int, expected: frozenset[str]) -> Problem:
@@ -99,10 +99,8 @@ def _typing_error(slip: Slip) -> Iterator[Mend]:
 
 
 def _literal(slip: Slip) -> Iterator[Mend]:
-    if not slip.wants_literal():
-        return
     token = slip.token
-    if token is None or token.type in ("STRING", "DECIMAL"):
+    if not slip.wants_literal() or slip.compares_values() or token is None or token.type in ("STRING", "DECIMAL"):
         return
     start = token.start_pos or 0
     line = re.compile(r"[^\n,()#\"]*").match(slip.text, start)
@@ -212,8 +210,8 @@ def _quoted_path(slip: Slip) -> Iterator[Mend]:
 
 
 def _quoted_event(slip: Slip) -> Iterator[Mend]:
-    for token in (slip.token, slip.back(1)):
-        if token is not None and token.lower() in words.KEYWORDS:
+    for token in (slip.token, slip.back(1), slip.back(2), slip.back(3)):
+        if token is not None and token.lower() in words.KEYWORDS and token.type not in CLAUSES:
             quoted = json.dumps(str(token))
             yield Mend(
                 (_replace(token, quoted),),
@@ -224,6 +222,12 @@ def _quoted_event(slip: Slip) -> Iterator[Mend]:
 def _missing_word(slip: Slip) -> Iterator[Mend]:
     """One keyword was left out before this word, or another word stands in its place."""
     keywords = slip.keywords()
+    if len(slip.expected) == 1 and keywords and slip.token is not None:
+        said = f"`{slip.token}` is no word of the language here: write `{keywords[0]}`."
+        yield Mend((_replace(slip.token, keywords[0]),), said)
+    if "COMMA" in slip.expected and "RPAR" in slip.expected and slip.could_start_condition():
+        end = slip.done[-1].end_pos or 0
+        yield Mend((Edit(end, end, ","),), "The members of a group are separated by commas.")
     if "AND" in slip.expected and slip.could_start_condition():
         yield Mend(
             (Edit(slip.at, slip.at, "and "),),
@@ -267,7 +271,24 @@ def _comma(slip: Slip) -> Iterator[Mend]:
 def _doubled(slip: Slip) -> Iterator[Mend]:
     before = slip.back(1)
     if before is not None and slip.token is not None and before == slip.token:
-        yield Mend((_replace(slip.token, ""),), f"`{slip.token}` stands here twice.")
+        gone = Edit(before.end_pos or 0, slip.token.end_pos or 0, "")
+        yield Mend((gone,), f"`{slip.token}` stands here twice.")
+
+
+def _path_with_space(slip: Slip) -> Iterator[Mend]:
+    """`latest order total of X`, `where order total is 4`."""
+    before = slip.back(1)
+    if before is None or "OF" not in slip.expected and not {"IS", "IN", "CONTAINS"} <= slip.expected:
+        return
+    after = slip.back(2)
+    if after is None or after.type not in (*READINGS, "WHERE", "DISTINCT", "AND", "OR", "NOT", "LPAR"):
+        return
+    for ahead, token in enumerate(slip.rest[:5]):
+        if ahead and (token.type == "OF" or slip.starts_comparison(ahead)):
+            start, end = before.start_pos or 0, slip.rest[ahead - 1].end_pos or 0
+            ticked = f"`{' '.join(slip.text[start:end].split())}`"
+            yield Mend((Edit(start, end, ticked),), f"A path with a space in it stands in backticks: {ticked}.")
+            return
 
 
 _RULES: Final = (
@@ -281,10 +302,11 @@ _RULES: Final = (
     _list_without_parentheses,
     _title,
     _quoted_path,
+    _path_with_space,
+    _parenthesis,
     _doubled,
     _typing_error,
     _synonym,
-    _parenthesis,
     _missing_word,
     _comma,
     _quoted_event,

@@ -133,20 +133,26 @@ def _too_many_nodes() -> Problem:
 
 def _tree(text: str, tokens: list[Token], fault: Problem | None) -> Tree[Token]:
     parser = _LARK.parse_interactive()
-    done: list[Token] = []
+    done = 0
     try:
         for token in tokens:
             parser.feed_token(token)
-            done.append(token)
+            done += 1
         if fault is not None:
             raise fault
         tree: Tree[Token] = parser.feed_eof(tokens[-1] if tokens else None)
     except UnexpectedToken as error:
-        token = error.token
-        at = len(text.rstrip()) if token.type == "$END" else token.start_pos or 0
-        rest = tokens[len(done) :]
-        raise mending.unexpected(text, done, rest, at, frozenset(parser.accepts())) from None
+        at = len(text.rstrip()) if error.token.type == "$END" else error.token.start_pos or 0
+        raise mending.unexpected(text, tokens[:done], tokens[done:], at, _expected(tokens[:done])) from None
     return tree
+
+
+def _expected(done: list[Token]) -> frozenset[str]:
+    """The kinds of token that could follow. The parser that met the wrong one has already drawn conclusions from it."""
+    parser = _LARK.parse_interactive()
+    for token in done:
+        parser.feed_token(token)
+    return frozenset(parser.accepts())
 
 
 def _diagnose(text: str, problem: Problem, tries: int) -> Diagnostic:

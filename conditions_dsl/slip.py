@@ -9,6 +9,7 @@ from lark import Token
 
 from conditions_dsl import words
 
+READINGS: Final = ("LATEST", "FIRST", "HIGHEST", "LOWEST", "TOTAL", "AVERAGE")
 CLAUSES: Final = frozenset(
     ["PER", "BILL", "VOID", "CREDIT", "SETTLE", "EXPIRE", "QUANTITY", "AMOUNT", "DIMENSION", "REPEAT"]
 )
@@ -90,6 +91,12 @@ class Slip:
             return len(self.rest) > ahead + 1 and self.rest[ahead + 1].type == "IN"
         return kind in _COMPARISONS
 
+    def compares_values(self) -> bool:
+        """Whether a VALUE stands where only a literal can."""
+        return self.wants_literal() and any(
+            self.rest[0].type in (*READINGS, "NUMBER") and token.type == "OF" for token in self.rest[1:4]
+        )
+
     def open_parentheses(self) -> int:
         return sum((t.type == "LPAR") - (t.type == "RPAR") for t in self.done)
 
@@ -100,12 +107,10 @@ class Slip:
         special = self._special()
         if special:
             return special
-        before = self.back(1)
-        behind = "" if before is None else f" after `{_short(before)}`"
-        return f"Expected {self.wanted()}{behind}, but found {self._found()}."
+        return f"After `{_short(self.done[-1])}` comes {self.wanted()}, but {self._found()}."
 
     def _found(self) -> str:
-        return "the end of the text" if self.token is None else f"`{_short(self.token)}`"
+        return "the text ends here" if self.token is None else f"`{_short(self.token)}` stands here"
 
     def _special(self) -> str | None:
         token, before = self.token, self.back(1)
@@ -114,7 +119,7 @@ class Slip:
                 return 'The text is empty. It begins with `outcome NAME "Title"`.'
             return f'The text begins with `outcome NAME "Title"`; here it begins with `{_short(token)}`.'
         if len(self.done) == 1:
-            return f"After `outcome` stands a short name for it, such as `resolved_ticket`; found {self._found()}."
+            return f"After `outcome` comes a short name for it, such as `resolved_ticket`, but {self._found()}."
         if (
             self.starts_comparison(0)
             and before is not None

@@ -3,7 +3,7 @@
 import re
 
 _UNITS = {"week": 604_800, "day": 86_400, "hour": 3_600, "minute": 60, "second": 1}
-_PART = re.compile(r"(\d{1,9})\s+(week|day|hour|minute|second)s?(?:\s+|$)")
+_PART = re.compile(r"(\d{1,9})\s+(week|day|hour|minute|second)s?(?:\s+|$)", re.ASCII)
 
 
 def seconds_of(text: str) -> int:

@@ -73,7 +73,7 @@ def draft(
     assigned = selection.assign(grid, horizon, tariff.keys) if tariff.keys else []
     if not assigned:
         if existing is not None:
-            existing.delete()
+            Invoice.objects.filter(pk=existing.pk).delete()
         return None
     period = grid.periods[index]
     terms = payment_terms(grid.agreement, period.end)

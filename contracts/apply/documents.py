@@ -47,12 +47,7 @@ class Document:
 def read_yaml(text: str) -> Document:
     """Parse one YAML document. Raises ``DocumentError`` with the line."""
     try:
-        tokens = [token for token in yaml.scan(text) if isinstance(token, (yaml.AliasToken, yaml.AnchorToken))]
-        if tokens:
-            raise DocumentError(
-                "anchors and aliases (& and *) are not read here; write the entry out, or put it under `defaults`",
-                tokens[0].start_mark.line + 1,
-            )
+        _refuse_aliases_and_depth(text)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -65,11 +60,32 @@ def read_yaml(text: str) -> Document:
     return document
 
 
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+
+
+def _refuse_aliases_and_depth(text: str) -> None:
+    """Looks at the tokens alone, since composing recurses: neither an alias nor a thousand brackets may reach it."""
+    depth = 0
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        line = token.start_mark.line + 1
+        if isinstance(token, (yaml.AliasToken, yaml.AnchorToken)):
+            raise DocumentError(
+                "anchors and aliases (& and *) are not read here; write the entry out, or put it under `defaults`", line
+            )
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > _MAX_DEPTH:
+            raise DocumentError(f"nested more than {_MAX_DEPTH} deep", line)
+
+
 def _value(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
-    if len(path) > _MAX_DEPTH:
-        raise DocumentError(f"nested more than {_MAX_DEPTH} deep", line)
     if node.tag.startswith("!"):
         raise DocumentError(f"the tag {node.tag} means nothing here", line)
     if isinstance(node, yaml.SequenceNode):

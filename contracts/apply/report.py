@@ -40,8 +40,11 @@ def print_result(console: Console, result: Result, *, dry_run: bool) -> None:
             _print_problem(console, problem, "error", "red")
         if result.skipped:
             count = len(result.skipped)
-            entries = "1 entry that builds on these was" if count == 1 else f"{count:,} entries that build on these were"
-            message = f"{entries} not tried."
+            message = (
+                "1 entry that builds on these was not tried."
+                if count == 1
+                else f"{count:,} entries that build on these were not tried."
+            )
             _line(console, Text(message, "dim"))
         return
     if not result.anything_to_do:

@@ -1,7 +1,7 @@
 """Keys and a client that speaks JSON."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -11,20 +11,6 @@ from django.test import Client
 from django.utils import timezone
 
 from access import keys
-from access.models import ApiKey
-
-
-@pytest.fixture(autouse=True)
-def static_root(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """WhiteNoise warns of a static directory that is not there, and warnings are errors."""
-    settings.STATIC_ROOT = tmp_path_factory.getbasetemp()
-
-
-@pytest.fixture(autouse=True)
-def no_cached_keys() -> Iterator[None]:
-    keys.clear_cache()
-    yield
-    keys.clear_cache()
 
 
 class Api:
@@ -58,17 +44,10 @@ def make_key(db: None) -> Callable[..., str]:
 
 
 @pytest.fixture
-def committed_api(django_db_setup: None, django_db_blocker: Any) -> Iterator[Api]:
-    """For races: rows are committed, so that other connections see them, and deleted afterwards.
-
-    Not ``django_db(transaction=True)``: its flush truncates every table, and some of ours refuse that.
-    """
-    with django_db_blocker.unblock():
-        _, text = keys.create("test", ["admin"], now=timezone.now())
-        try:
-            yield Api(text, raise_request_exception=False)
-        finally:
-            ApiKey.objects.all().delete()
+def committed_api(committed: None) -> Api:
+    """For races: rows are committed, so that other connections see them."""
+    _, text = keys.create("test", ["admin"], now=timezone.now())
+    return Api(text, raise_request_exception=False)
 
 
 @pytest.fixture

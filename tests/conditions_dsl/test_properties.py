@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from fractions import Fraction
 
 import msgspec
@@ -16,16 +17,24 @@ from conditions_dsl.witn import OPERATORS
 from . import naive, strategies
 
 SCOPES = ("attempt", "void", "after", "history")
-many = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+# DSL_EXAMPLES=20000 for a long night.
+EXAMPLES = int(os.environ.get("DSL_EXAMPLES", "150"))
+
+
+def many(share=1.0):
+    return settings(
+        max_examples=max(10, int(EXAMPLES * share)),
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
 
 
 def fraction(number):
     return None if number is None else Fraction(number)
 
 
-@many
+@many()
 @given(strategies.forms())
 def test_text_and_form_round_trips(form):
     condition = from_json(form)
@@ -37,7 +46,7 @@ def test_text_and_form_round_trips(form):
     assert describe(condition) == describe(parse(text))
 
 
-@many
+@many(1.5)
 @given(strategies.forms(), strategies.event_lists(), strategies.event_lists(most=3), st.data())
 def test_fold_is_the_naive_evaluation_at_every_event(form, events, earlier, data):
     program = compile(from_json(form))
@@ -90,7 +99,7 @@ def agree(program, form, facts, events, history):
         json.dumps(tree)
 
 
-@many
+@many(0.3)
 @given(strategies.forms(), strategies.event_lists())
 def test_facts_stay_small_and_plain(form, events):
     program = compile(from_json(form))
@@ -158,7 +167,7 @@ def leaf_lists(draw):
     return leaves
 
 
-@many
+@many()
 @given(leaf_lists(), strategies.event_lists(), st.lists(strategies.anything, min_size=8, max_size=8))
 def test_an_import_gives_the_verdicts_of_its_flat_list(leaves, events, found):
     events = [event._replace(data={"properties": {"value": value}}) for event, value in zip(events, found, strict=False)]

@@ -192,4 +192,5 @@ def api(db: None, client: Any) -> Callable[..., Any]:
         content = {} if body is None else {"data": body, "content_type": "application/json"}
         return getattr(client, method.lower())(path, **content, **extra)
 
+    call.authorization = f"Bearer {token}"  # type: ignore[attr-defined]
     return call

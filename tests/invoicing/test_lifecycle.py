@@ -108,7 +108,8 @@ FORBIDDEN = {
     "hash": "UPDATE invoicing_invoice SET content_hash = repeat('0', 64)",
     "parties": "UPDATE invoicing_invoice SET parties = '{}'",
     "due": "UPDATE invoicing_invoice SET due_at = now()",
-    "back to draft": "UPDATE invoicing_invoice SET status = 'draft', number = NULL, issued_at = NULL, content_hash = ''",
+    "back to draft": """
+        UPDATE invoicing_invoice SET status = 'draft', number = NULL, issued_at = NULL, content_hash = ''""",
     "delete": "DELETE FROM invoicing_invoice",
     "line amount": "UPDATE invoicing_invoiceline SET amount_minor = 1",
     "line title": "UPDATE invoicing_invoiceline SET title = 'x'",
@@ -160,7 +161,8 @@ def test_the_hash_covers_every_part(issued: Invoice) -> None:
         "UPDATE invoicing_invoiceline SET quantity = quantity + 1",
         "UPDATE invoicing_invoiceline SET sentence = sentence || '!'",
         "UPDATE invoicing_invoiceline SET steps = '[]'",
-        "UPDATE invoicing_lineoutcome SET outcome_id = gen_random_uuid() WHERE id = (SELECT min(id) FROM invoicing_lineoutcome)",
+        """UPDATE invoicing_lineoutcome SET outcome_id = gen_random_uuid()
+           WHERE id = (SELECT min(id) FROM invoicing_lineoutcome)""",
     ]
     for statement in tampering:
         point = transaction.savepoint()
