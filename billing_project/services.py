@@ -68,14 +68,17 @@ def web(port: int) -> list[str]:
 def worker(concurrency: int) -> list[str]:
     """The command line of the Celery workers."""
     return [
-        sys.executable, "-m", "celery", "-A", "billing_project.celery", "worker", "--concurrency", str(concurrency),
+        # Celery warns of root for the sake of pickled messages; ours are JSON, and root is who a container runs as.
+        sys.executable, "-W", "ignore:You're running the worker", "-m", "celery", "--quiet",
+        "-A", "billing_project.celery", "worker", "--concurrency", str(concurrency),
         "--loglevel", "WARNING", "--without-gossip", "--without-mingle",
     ]  # fmt: skip
 
 
 def beat() -> list[str]:
     """The command line of the Celery scheduler."""
-    return [sys.executable, "-m", "celery", "-A", "billing_project.celery", "beat", "--loglevel", "WARNING"]
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "billing_project.celery"]
+    return [*celery, "beat", "--loglevel", "WARNING"]
 
 
 def _die_with_parent() -> None:

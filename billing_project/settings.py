@@ -239,7 +239,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # What a lost message missed, a sweep finds. Seconds between sweeps.
 CELERY_BEAT_SCHEDULE = {
     "evaluate what waits": {"task": "outcomes.evaluate_waiting", "schedule": 5.0},
-    "settle what is due": {"task": "settlement.settle_due", "schedule": 10.0},
+    "settle what is due": {"task": "settlement.settle_due", "schedule": 2.0},
     "sweep idempotency": {"task": "access.sweep_idempotency", "schedule": 3600.0},
     "bill what ended": {"task": "invoicing.bill_due", "schedule": 300.0},
 }

@@ -414,7 +414,7 @@ class Builder:
             days = words.plain(count * _DAYS[low])
             self._fault(
                 at,
-                "Months and years are not all of one length, so a duration has none: write days (a window: 180 at most).",
+                "Months and years differ in length, so a duration has none: write days (a window has at most 180).",
                 Edit(begin, at + len(word), f"{days} days"),
                 Edit(begin, at + len(word), "180 days"),
             )

@@ -109,8 +109,8 @@ def _windows(condition: m.Condition) -> Iterator[_Finding]:
             yield (
                 node.at,
                 (
-                    "The outcome settles as soon as it is met, so its window contains no event and this `void when` can "
-                    "never matter. Use `credit within …` to give a settled charge back."
+                    "The outcome settles as soon as it is met, so its window contains no event and this "
+                    "`void when` can never matter. Use `credit within …` to give a settled charge back."
                 ),
             )
         if condition.early is not None:
@@ -119,8 +119,8 @@ def _windows(condition: m.Condition) -> Iterator[_Finding]:
         yield (
             dict(condition.places).get("credits", 0),
             (
-                "There is a `credit` and no `void when`: what happens before settlement takes nothing back. Most often the "
-                "same event should do both."
+                "There is a `credit` and no `void when`: what happens before settlement takes nothing back. Most often "
+                "the same event should do both."
             ),
         )
     if settle is not None and settle.window is not None and settle.at_most is not None:
@@ -138,8 +138,8 @@ def _repeats(condition: m.Condition) -> Iterator[_Finding]:
             yield (
                 term.at,
                 (
-                    f"`{_clip(printer.event(term))}` can make `repeat` true and meet `bill when` too. The event that opens "
-                    "the subject again is used up by that, so only every second one would bill."
+                    f"`{_clip(printer.event(term))}` can make `repeat` true and meet `bill when` too. The event that "
+                    "opens the subject again is used up by that, so only every second one would bill."
                 ),
             )
 
@@ -183,8 +183,8 @@ def _values(condition: m.Condition) -> Iterator[_Finding]:
         yield (
             settle.value.at,
             (
-                f"`{settle.value.reading}` gives a number, and a number is no time: the outcome would wait for one for ever. "
-                "Use `latest` or `first`."
+                f"`{settle.value.reading}` gives a number, and a number is no time: the outcome would wait for one for "
+                "ever. Use `latest` or `first`."
             ),
         )
     if condition.quantity is not None and not isinstance(condition.quantity, m.Value) and condition.quantity == 0:

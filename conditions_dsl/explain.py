@@ -155,6 +155,8 @@ def _shown(value: Any) -> str:
         shown = printer.words.plain(value)
     elif isinstance(value, dict | list):
         shown = "an object" if isinstance(value, dict) else f"a list of {len(value)}"
+    elif isinstance(value, int) and v.number_of(value) is None and abs(value) >= 10**_MOST_TEXT:
+        shown = "a number of too many digits"  # that Python itself refuses to write
     else:
         shown = str(value)
     return shown if len(shown) <= _MOST_TEXT else f"{shown[: _MOST_TEXT - 1]}…"

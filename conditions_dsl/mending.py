@@ -210,6 +210,8 @@ def _quoted_path(slip: Slip) -> Iterator[Mend]:
 
 
 def _quoted_event(slip: Slip) -> Iterator[Mend]:
+    if slip.compares_values():
+        return
     for token in (slip.token, slip.back(1), slip.back(2), slip.back(3)):
         if token is not None and token.lower() in words.KEYWORDS and token.type not in CLAUSES:
             quoted = json.dumps(str(token))
@@ -278,7 +280,7 @@ def _doubled(slip: Slip) -> Iterator[Mend]:
 def _path_with_space(slip: Slip) -> Iterator[Mend]:
     """`latest order total of X`, `where order total is 4`."""
     before = slip.back(1)
-    if before is None or "OF" not in slip.expected and not {"IS", "IN", "CONTAINS"} <= slip.expected:
+    if before is None or ("OF" not in slip.expected and not {"IS", "IN", "CONTAINS"} <= slip.expected):
         return
     after = slip.back(2)
     if after is None or after.type not in (*READINGS, "WHERE", "DISTINCT", "AND", "OR", "NOT", "LPAR"):
@@ -393,8 +395,8 @@ def strange_character(text: str, at: int) -> Problem:
         )
     return Problem(
         at,
-        f"The character `{found}` has no meaning here. In a name it needs quotes: double quotes for an event, backticks "
-        "for a path.",
+        f"The character `{found}` has no meaning here. In a name it needs quotes: double quotes for an event, "
+        "backticks for a path.",
         Mend((Edit(at, at + 1, ""),), f"The character `{found}` has no meaning here."),
     )
 

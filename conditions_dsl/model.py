@@ -395,10 +395,9 @@ def event_terms(condition: Condition) -> list[EventTerm]:
 
 
 def size(condition: Condition) -> int:
-    """The number of nodes: each condition, filter, value and event term of the tree counts one."""
+    """The number of nodes: each condition, each test and joint of a filter, and each value of the tree counts one."""
     total = len(values_of(condition))
     for term in event_terms(condition):
-        total += 1
         stack: list[Node] = [] if term.where is None else [term.where]
         while stack:
             total += 1
@@ -407,6 +406,6 @@ def size(condition: Condition) -> int:
         stack = [root]
         while stack:
             node = stack.pop()
-            total += 1
+            total += 1 + (isinstance(node, Test) and isinstance(node.subject, Value))
             stack.extend(children(node))
     return total

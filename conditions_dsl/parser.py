@@ -26,12 +26,11 @@ _LARK: Final = Lark(
 
 # Each of these words and signs makes at least one node of the tree, so that a text with too many is refused unparsed.
 _NODE_TOKENS: Final = frozenset(
-    ("AND", "OR", "NO", "WHERE", "IS", "IN", "CONTAINS", "STARTS", "ENDS")
-    + ("EQUAL", "NE", "LESSTHAN", "LE", "MORETHAN", "GE")
+    {"AND", "OR", "IS", "IN", "CONTAINS", "STARTS", "ENDS"} | {"EQUAL", "NE", "LESSTHAN", "LE", "MORETHAN", "GE"}
 )
 # A proposed mend is tried out by parsing. This bounds the tokens read again in doing so; a text of a machine's
 # accident, with thousands of words, is refused without.
-_TOKENS_FOR_MENDING: Final = 1_500
+_TOKENS_FOR_MENDING: Final = 1_200
 _MOST_MENDS: Final = 16
 
 
@@ -62,13 +61,14 @@ class _Refused(Exception):
             yield index < 3, problem
 
 
-def _parse(text: str) -> Condition:
+def _parse(text: str, advise: bool = True) -> Condition:
+    """`advise`: whether a fault is to be told to a person; else only its place counts."""
     if len(text) > words.MAX_TEXT_BYTES or len(text.encode("utf-8", "surrogatepass")) > words.MAX_TEXT_BYTES:
         raise _Refused([Problem(0, "The text is longer than 16 KiB, the most a condition may be.")], words.MAX_TOKENS)
     tokens, fault = _scan(text)
     try:
         _count(tokens)
-        tree = _tree(text, tokens, fault)
+        tree = _tree(text, tokens, fault, advise)
     except Problem as problem:
         raise _Refused([problem], len(tokens)) from None
     builder = Builder(text)
@@ -131,7 +131,7 @@ def _too_many_nodes() -> Problem:
     return Problem(0, "The condition has more than 256 nodes (events, tests and what joins them). Say it with fewer.")
 
 
-def _tree(text: str, tokens: list[Token], fault: Problem | None) -> Tree[Token]:
+def _tree(text: str, tokens: list[Token], fault: Problem | None, advise: bool) -> Tree[Token]:
     parser = _LARK.parse_interactive()
     done = 0
     try:
@@ -143,6 +143,8 @@ def _tree(text: str, tokens: list[Token], fault: Problem | None) -> Tree[Token]:
         tree: Tree[Token] = parser.feed_eof(tokens[-1] if tokens else None)
     except UnexpectedToken as error:
         at = len(text.rstrip()) if error.token.type == "$END" else error.token.start_pos or 0
+        if not advise:
+            raise Problem(at, "") from None
         raise mending.unexpected(text, tokens[:done], tokens[done:], at, _expected(tokens[:done])) from None
     return tree
 
@@ -177,7 +179,7 @@ def _diagnose(text: str, problem: Problem, tries: int) -> Diagnostic:
 def _reach(candidate: str, problem: Problem, mend: Mend) -> float:
     """How far the edited text reads: infinitely where it has no fault, -1 where the old fault still stands."""
     try:
-        _parse(candidate)
+        _parse(candidate, advise=False)
     except _Refused as refused:
         # The old place, in the edited text, lies behind what was written at it or before it.
         moved = problem.at + sum(len(e.text) - (e.end - e.start) for e in mend.edits if e.start <= problem.at)

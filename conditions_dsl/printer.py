@@ -57,7 +57,9 @@ def _fit(root: m.Node, column: int) -> str:
             return margin.join(_inner(member, start) for member in root.members)
         case m.Group():
             head = f"{_group_kind(root)} of ("
-            return head + _listed([_fit(member, column + len(head)) for member in root.members], column + len(head)) + ")"
+            return (
+                head + _listed([_fit(member, column + len(head)) for member in root.members], column + len(head)) + ")"
+            )
         case m.Points():
             start = column + len("points (")
             weights = [(f"{number(weight)} if ", member) for weight, member in root.weights]

@@ -56,6 +56,6 @@ def refuse_silence(condition: m.Condition) -> None:
         return
     raise Problem(
         max(0, condition.bill.at),
-        "This is true before anything has happened, so every subject would be billed. `bill when` must require at least "
-        "one event: add one with `and`, such as `ticket.closed and no ticket.escalated`.",
+        "This is true before anything has happened, so every subject would be billed. `bill when` must require at "
+        "least one event: add one with `and`, such as `ticket.closed and no ticket.escalated`.",
     )

@@ -133,19 +133,18 @@ class Slip:
             )
         if token is not None and token.type == "EVER":
             return "`ever` can only follow an event: `X ever` or `no X ever`."
-        if (
-            self.wants_literal()
-            and token is not None
-            and token.type in ("LATEST", "FIRST", "TOTAL", "AVERAGE", "HIGHEST")
-        ):
+        if self.compares_values():
             return "A value can only be compared with a literal (a text in double quotes, a number, `true` or `false`)."
         if self.done[-1].type in ("QUANTITY", "AMOUNT") or (
             self.done[-1].type == "EQUAL" and "LATEST" in self.expected
         ):
+            field = str(token) if token is not None and token.type == "WORD" else "units"
             return (
-                f"After `{before}` stands a value read from events, such as `latest total of order.paid`"
-                f"{' or a number' if 'NUMBER' in self.expected else ''}; found {self._found()}."
+                f"After `{before}` comes a value read from events, such as `latest {field} of EVENT`"
+                f"{', or a number' if 'DECIMAL' in self.expected else ''}, but {self._found()}."
             )
+        if "ELSE" in self.expected:
+            return f'A choice needs its other case: `else "…"` after the condition, but {self._found()}.'
         if self.expected == {"IF"}:
             return (
                 'A fixed text needs a choice: `"a" if CONDITION else "b"`. '
@@ -169,8 +168,7 @@ class Slip:
             expected -= _COMPARISONS | {"NOT"}
         if {"LATEST", "TOTAL"} <= expected:
             out.append("a value, such as `latest total of order.paid`")
-            expected -= set(["LATEST", "FIRST", "HIGHEST", "LOWEST", "TOTAL", "AVERAGE"])
-            expected -= {name for name in expected if name.startswith("DECIMAL")}
+            expected -= {*READINGS, "NUMBER"}
         if "DECIMAL" in expected:
             out.append("a number")
         if {"WORD", "STRING"} <= expected:

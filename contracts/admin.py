@@ -1,4 +1,4 @@
-"""The admin of what was agreed: lists and details to read. Versions never change, so nothing is edited in place."""
+"""The admin of what was agreed: to read, and to create by the use cases. Nothing is edited in place."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from unfold.admin import ModelAdmin, StackedInline
 
 from access.times import format_rfc3339
 from contracts import durations, queries
+from contracts.admin_forms import ConditionForm, ContractForm, CustomerForm, UseCaseForm
 from contracts.agreements import public_id
 from contracts.models import (
     Condition,
@@ -26,7 +27,7 @@ from contracts.prices import label, stored, unit_price_text
 
 
 class ReadOnly:
-    """Nobody adds, changes or deletes here: writes go through the use cases (API, `apply`)."""
+    """Nobody adds, changes or deletes here: writes go through the use cases."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -36,6 +37,34 @@ class ReadOnly:
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class Creating(ReadOnly):
+    """Read-only, except that ``add_form`` creates by its use case."""
+
+    add_form: type[UseCaseForm]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return ModelAdmin.has_add_permission(self, request)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is None:
+            return self.add_form
+        return super().get_form(request, obj, change=change, **kwargs)  # type: ignore[misc]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None:
+            return [(None, {"fields": list(self.add_form.base_fields)})]
+        return super().get_fieldsets(request, obj)  # type: ignore[misc]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if obj is None else super().get_readonly_fields(request, obj)  # type: ignore[misc]
+
+    def get_inlines(self, request: HttpRequest, obj: Any = None) -> Any:
+        return () if obj is None else super().get_inlines(request, obj)  # type: ignore[misc]
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """The form has saved it."""
 
 
 class ReadOnlyInline(ReadOnly, StackedInline):
@@ -61,7 +90,8 @@ def starts(version: ConditionVersion | RateCardVersion) -> str:
 
 
 @admin.register(Customer)
-class CustomerAdmin(ReadOnly, ModelAdmin):
+class CustomerAdmin(Creating, ModelAdmin):
+    add_form = CustomerForm
     list_display = ("key", "name", "currency", "time_zone", "email", "created_at")
     list_filter = ("currency", "time_zone")
     search_fields = ("key", "name", "email")
@@ -83,7 +113,8 @@ class ConditionVersionInline(ReadOnlyInline):
 
 
 @admin.register(Condition)
-class ConditionAdmin(ReadOnly, ModelAdmin):
+class ConditionAdmin(Creating, ModelAdmin):
+    add_form = ConditionForm
     list_display = ("slug", "title", "version", "in_force", "created_at")
     search_fields = ("slug", "versions__title", "versions__text")
     ordering = ("slug",)
@@ -172,7 +203,8 @@ class ContractVersionInline(ReadOnlyInline):
 
 
 @admin.register(Contract)
-class ContractAdmin(ReadOnly, ModelAdmin):
+class ContractAdmin(Creating, ModelAdmin):
+    add_form = ContractForm
     list_display = ("public_id", "customer", "currency", "rate_card", "billing_period", "starts_at", "ends_at")
     list_filter = ("currency", "versions__billing_period", "versions__rate_card")
     search_fields = ("customer__key", "customer__name")

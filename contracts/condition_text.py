@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 import conditions_dsl
+from access.strictjson import text_problem
 from conditions_dsl.errors import Diagnostic
 from conditions_dsl.model import Condition, Graded, title_of
 
@@ -46,7 +47,7 @@ def examine(text: str, known_events: Collection[str] | None = None) -> Finding:
         condition = conditions_dsl.parse(text)
     except conditions_dsl.ConditionError as error:
         return Finding(None, error.diagnostics)
-    diagnostics = (*conditions_dsl.check(condition, known_events), *_store_problems(condition))
+    diagnostics = (*conditions_dsl.check(condition, known_events), *_store_problems(text, condition))
     reading = Reading(
         condition=condition,
         slug=condition.slug,
@@ -71,8 +72,11 @@ def possible_values(canonical: str) -> dict[str, frozenset[str] | None]:
     }
 
 
-def _store_problems(condition: Condition) -> tuple[Diagnostic, ...]:
+def _store_problems(text: str, condition: Condition) -> tuple[Diagnostic, ...]:
     problems = []
+    unstorable = text_problem(text)
+    if unstorable is not None:
+        problems.append(Diagnostic("error", 1, 1, unstorable[1]))
     if condition.slug in RESERVED_SLUGS:
         problems.append(Diagnostic("error", 1, 1, f"The slug `{condition.slug}` is reserved: choose another."))
     if len(condition.slug) > MAX_SLUG:

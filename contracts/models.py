@@ -192,8 +192,8 @@ class ContractVersion(models.Model):
 
 
 class Price(models.Model):
-    """One price of one condition: on a rate card version (for everybody on that card), or on a contract version, where it
-    overrides the card for that customer. The most specific ``match`` wins; an override beats the card.
+    """One price of one condition: on a rate card version (for everybody on that card), or on a contract version, where
+    it overrides the card for that customer. The most specific ``match`` wins; an override beats the card.
     """
 
     class Model(models.TextChoices):

@@ -23,6 +23,8 @@ error_codes.register(
         "unknown_customer": "No customer of this key exists: create it first with PUT /v1/customers/{key}.",
         "unknown_rate_card": "No rate card of this key exists: create it first with PUT /v1/rate_cards/{key}.",
         "duplicate_price": "Two prices fit an outcome equally well; which of them counts would be chance.",
+        "customer_exists": "A customer of this key exists already.",
+        "condition_unchanged": "The condition in force says this already.",
         "overlapping_contract": "The customer has another contract in that span; a customer's never overlap.",
         "contract_already_exists": "The customer has a contract with this start, of other terms; those never change.",
         "ends_before_start": "A contract ends after it starts.",

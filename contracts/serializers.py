@@ -5,10 +5,12 @@ A serializer reads types and refuses unknown fields; what values mean is checked
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from access.fields import ChoiceTextField, DecimalStringField, PublicIdField, Rfc3339Field, TextField, WholeNumberField
 from access.serializers import StrictSerializer
+from access.strictjson import text_problem
 from contracts import agreements, durations
 from contracts.agreements import ContractFields
 from contracts.customers import CustomerFields
@@ -18,6 +20,7 @@ from contracts.prices import DEFAULT_MODEL, PriceFields
 from contracts.rate_cards import RateCardFields
 
 
+@extend_schema_field({"type": "string", "examples": ["12 hours"]})
 class DurationField(serializers.Field[int, Any, str, Any]):
     """A duration in the notation of conditions: text outside, seconds inside."""
 
@@ -33,6 +36,13 @@ class DurationField(serializers.Field[int, Any, str, Any]):
         return durations.text_of(value)
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {"type": ["string", "number", "boolean"]},
+        "examples": [{"priority": "high"}],
+    }
+)
 class MatchField(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
     """Dimension values: a mapping of names to text, numbers or true and false (which outcomes carry as text)."""
 
@@ -44,6 +54,9 @@ class MatchField(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
         for name, value in data.items():
             try:
                 values[name] = rating.dimension_text(value)
+                problem = text_problem(name) or text_problem(values[name])
+                if problem is not None:
+                    errors[name] = [serializers.ErrorDetail(problem[1], problem[0])]
             except TypeError as error:
                 errors[name] = [serializers.ErrorDetail(f"{str(error).capitalize()}.", "invalid")]
         if errors:

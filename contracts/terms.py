@@ -1,6 +1,6 @@
 """Reads of the terms: what was agreed with a customer at an instant, as plain facts for billing and evaluation.
 
-`load` reads everything about the customers of one run in six queries, whatever their number; the answers after that
+`load` reads everything about the customers of one run in five queries, whatever their number; the answers after that
 touch no database. Of several versions the one in force at an instant is that with the latest start at or before it; of
 two contract versions with one start, the later made.
 """

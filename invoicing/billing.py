@@ -5,7 +5,7 @@ twice at once: one customer is one transaction under the lock of the customer's 
 to do.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -23,22 +23,30 @@ from invoicing import drafts, selection
 from invoicing.issue import freeze
 from invoicing.models import Invoice, ParkedCustomer, Status
 from invoicing.outstanding import outstanding, outstanding_at_close
-from invoicing.selection import Grid, grid_of
+from invoicing.selection import Grid, Group, grid_of
 
 log = structlog.get_logger(__name__)
 
 # Terms are read for so many customers at once.
 CHUNK = 500
 
-# Customers with a confirmed outcome on no invoice line, and those with a draft to refresh or issue.
+# Customers with a billable outcome on no invoice line, with the earliest, and those with a draft to refresh or issue.
 _DUE = """
-SELECT DISTINCT k.customer_id FROM contracts_contract k
-WHERE k.starts_at < %(now)s AND (%(only)s::bigint[] IS NULL OR k.customer_id = ANY(%(only)s))
-  AND (EXISTS (SELECT FROM invoicing_invoice i WHERE i.customer_id = k.customer_id AND i.status = 'draft')
-       OR k.customer_id IN (
-           SELECT o.customer_id FROM outcomes_outcome o
-           WHERE o.state = 'confirmed' AND (%(only)s::bigint[] IS NULL OR o.customer_id = ANY(%(only)s))
-             AND NOT EXISTS (SELECT FROM invoicing_lineoutcome b WHERE b.outcome_id = o.id AND b.live)))
+WITH unbilled AS (
+    SELECT o.customer_id, min(o.settled_at) AS earliest FROM outcomes_outcome o
+    WHERE o.state = 'confirmed' AND cardinality(o.review) = 0 AND o.quantity IS NOT NULL
+      AND (%(only)s::bigint[] IS NULL OR o.customer_id = ANY(%(only)s))
+      AND NOT EXISTS (SELECT FROM invoicing_lineoutcome b WHERE b.outcome_id = o.id AND b.live)
+    GROUP BY o.customer_id
+), drafted AS (
+    SELECT DISTINCT i.customer_id FROM invoicing_invoice i WHERE i.status = 'draft'
+)
+SELECT k.customer_id, unbilled.earliest, drafted.customer_id IS NOT NULL
+FROM (SELECT DISTINCT customer_id FROM contracts_contract WHERE starts_at < %(now)s) k
+LEFT JOIN unbilled USING (customer_id)
+LEFT JOIN drafted USING (customer_id)
+WHERE (unbilled.customer_id IS NOT NULL OR drafted.customer_id IS NOT NULL)
+  AND (%(only)s::bigint[] IS NULL OR k.customer_id = ANY(%(only)s))
 ORDER BY k.customer_id
 """
 
@@ -78,7 +86,7 @@ class RunReport:
 
 
 Progress = Callable[[int, int, CustomerResult], None]
-"""Called after each customer with: how many are done, how many there are, what was done for this one."""
+"""Called after each customer that was worked on: how many are done, how many there are, what was done for this one."""
 
 
 def run(*, now: datetime, only: Collection[int] | None = None, progress: Progress | None = None) -> RunReport:
@@ -87,24 +95,45 @@ def run(*, now: datetime, only: Collection[int] | None = None, progress: Progres
     A customer that fails is rolled back and parked with the reason; the run goes on with the next. A customer for whom
     something could still settle inside a period waits and is reported. Safe to repeat at any time.
     """
-    due = due_customers(now=now, only=only)
+    candidates = _candidates(now=now, only=only)
     results: list[CustomerResult] = []
-    for start in range(0, len(due), CHUNK):
-        chunk = due[start : start + CHUNK]
-        agreed = terms.load(chunk)
-        for customer_id in chunk:
-            result = _bill_or_park(customer_id, agreed, now)
-            results.append(result)
-            if progress is not None:
-                progress(len(results), len(due), result)
+    done = 0
+    for start in range(0, len(candidates), CHUNK):
+        chunk = candidates[start : start + CHUNK]
+        agreed = terms.load(candidate.customer_id for candidate in chunk)
+        for candidate in chunk:
+            done += 1
+            if candidate.drafted or _something_ended(agreed, candidate, now):
+                results.append(_bill_or_park(candidate.customer_id, agreed, now))
+                if progress is not None:
+                    progress(done, len(candidates), results[-1])
     return RunReport(tuple(results))
 
 
-def due_customers(*, now: datetime, only: Collection[int] | None = None) -> list[int]:
-    """Ids of the customers whom a run has to look at, in order. One query."""
+@dataclass(frozen=True)
+class _Candidate:
+    customer_id: int
+    earliest: datetime | None
+    drafted: bool
+
+
+def _candidates(*, now: datetime, only: Collection[int] | None) -> list[_Candidate]:
+    """Customers for whom there may be something to do, in order. One query."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE, {"now": now, "only": None if only is None else list(only)})
-        return [customer_id for (customer_id,) in cursor.fetchall()]
+        return [_Candidate(*row) for row in cursor.fetchall()]
+
+
+def _something_ended(agreed: Terms, candidate: _Candidate, now: datetime) -> bool:
+    """Whether any contract has ended a period since the customer's earliest unbilled outcome settled.
+
+    Most customers, most of the time, have unbilled outcomes in the running period only: they cost no query.
+    """
+    return candidate.earliest is not None and any(
+        agreement.period_of(max(candidate.earliest, agreement.starts_at)).end <= now
+        for agreement in agreed.agreements(candidate.customer_id)
+        if agreement.starts_at < now
+    )
 
 
 def _bill_or_park(customer_id: int, agreed: Terms, now: datetime) -> CustomerResult:
@@ -161,7 +190,12 @@ def _draft_due(customer: Customer, grid: Grid, now: datetime) -> tuple[list[Invo
     """Every draft that is due on one contract, oldest period first, and why it stopped where it waits."""
     agreement = grid.agreement
     live = _live_invoices(agreement)
-    open_drafts = {invoice.period_start: invoice for invoice in live if invoice.status == Status.DRAFT}
+    # A run with an earlier `now` than the one that made a draft leaves it alone.
+    open_drafts = {
+        invoice.period_start: invoice
+        for invoice in live
+        if invoice.status == Status.DRAFT and invoice.period_end <= now
+    }
     frozen = {invoice.period_start: invoice.ordinal for invoice in live if invoice.status != Status.DRAFT}
 
     def obstacle(period: Period) -> str:
@@ -177,29 +211,38 @@ def _draft_due(customer: Customer, grid: Grid, now: datetime) -> tuple[list[Invo
             return [], reason
     for invoice in open_drafts.values():
         drafts.clear(invoice)
+    ended = [index for index, period in enumerate(grid.periods) if period.end <= now]
+    if not ended:
+        return [], ""
+    for start in open_drafts.keys() - {grid.periods[index].start for index in ended}:
+        # An amendment cut the contract anew: what stood on this draft goes onto those of the new periods.
+        Invoice.objects.filter(pk=open_drafts.pop(start).pk).delete()
+    groups = selection.unbilled(grid, grid.horizon(ended[-1]))
     made: list[Invoice] = []
-    for index in _due_periods(grid, now, frozen, set(open_drafts)):
+    for index in _due_periods(grid, ended, groups, frozen, set(open_drafts)):
         period = grid.periods[index]
         if reason := obstacle(period):
             return made, reason
         ordinal = frozen.get(period.start, 0) + 1
-        drafted = drafts.draft(grid, index, now=now, ordinal=ordinal, existing=open_drafts.get(period.start))
+        existing = open_drafts.get(period.start)
+        mine = [group for group in groups if group.period <= index]
+        drafted = drafts.draft(grid, index, mine, now=now, ordinal=ordinal, existing=existing)
+        # What was priced is on that draft now, and what was not stays unpriced in this transaction.
+        groups = [group for group in groups if group.period > index]
         if drafted is not None:
             made.append(drafted)
     return made, ""
 
 
-def _due_periods(grid: Grid, now: datetime, frozen: dict[datetime, int], drafted: set[datetime]) -> list[int]:
+def _due_periods(
+    grid: Grid, ended: Sequence[int], groups: Sequence[Group], frozen: dict[datetime, int], drafted: set[datetime]
+) -> list[int]:
     """Indexes of the ended periods that need an invoice, in order.
 
     Such a period has a draft, or something to bill and no invoice. What belongs to a period that has its invoice rides
     on the next one; where none is due, the latest ended period without an invoice carries it, and after the contract's
     last period a closing invoice.
     """
-    ended = [index for index, period in enumerate(grid.periods) if period.end <= now]
-    if not ended:
-        return []
-    groups = selection.unbilled(grid, grid.horizon(ended[-1]))
     ways = {(key.condition_id, key.dimensions, key.stretch) for key in drafts.tariff_of(grid, groups).keys}
     priced = {group.period for group in groups if (group.condition_id, group.dimensions, group.stretch) in ways}
 
@@ -209,7 +252,7 @@ def _due_periods(grid: Grid, now: datetime, frozen: dict[datetime, int], drafted
     due = {index for index in ended if starts(index) in drafted}
     due |= {index for index in priced if starts(index) not in frozen}
     late = {index for index in priced if starts(index) in frozen}
-    if late and not any(index > min(late) for index in due):
+    if late and not any(index > max(late) for index in due):
         last = ended[-1]
         if starts(last) not in frozen or grid.is_last(last):
             due.add(last)

@@ -60,15 +60,21 @@ def payment_terms(agreement: Agreement, period_end: datetime) -> Version:
 
 
 def draft(
-    grid: Grid, index: int, *, now: datetime, ordinal: int = 1, existing: Invoice | None = None
+    grid: Grid,
+    index: int,
+    groups: Sequence[Group],
+    *,
+    now: datetime,
+    ordinal: int = 1,
+    existing: Invoice | None = None,
 ) -> Invoice | None:
     """A draft for the period ``index`` with everything priced that settled up to its end and stands on no line yet.
 
+    ``groups`` is what `selection.unbilled` found up to that end, in this transaction.
     ``existing`` is the period's draft, emptied by `clear`, to be filled anew. Answers None, and leaves no row behind,
     where there is nothing to bill. What settled in earlier periods stands on lines that name their period.
     """
     horizon = grid.horizon(index)
-    groups = selection.unbilled(grid, horizon)
     tariff = tariff_of(grid, groups)
     assigned = selection.assign(grid, horizon, tariff.keys) if tariff.keys else []
     if not assigned:

@@ -15,7 +15,7 @@ from invoicing.content import content_hash
 from invoicing.domain import lifecycle
 from invoicing.models import Invoice, Status
 from invoicing.refusals import locked, nothing_left, refuse_unless_allowed
-from invoicing.selection import grid_of
+from invoicing.selection import grid_of, unbilled
 
 SERIES = "invoice"
 PREFIX = "HF-"
@@ -43,9 +43,13 @@ def issue(invoice_id: UUID, *, now: datetime) -> Invoice:
     agreements = terms.load([invoice.customer_id])
     agreement = next(one for one in agreements.agreements(invoice.customer_id) if one.id == invoice.contract_id)
     grid = grid_of(agreements, agreement, until=max(now, invoice.period_end))
-    index = next(i for i, period in enumerate(grid.periods) if period.start == invoice.period_start)
+    index = next((i for i, period in enumerate(grid.periods) if period.start == invoice.period_start), None)
+    if index is None:
+        # An amendment has cut the contract anew; the next run puts everything on drafts of the new periods.
+        raise nothing_left(invoice)
     drafts.clear(invoice)
-    refreshed = drafts.draft(grid, index, now=now, existing=invoice)
+    groups = unbilled(grid, grid.horizon(index))
+    refreshed = drafts.draft(grid, index, groups, now=now, ordinal=invoice.ordinal, existing=invoice)
     if refreshed is None:
         # Raising undoes the removal with everything else; the next run removes the draft for good.
         raise nothing_left(invoice)

@@ -124,7 +124,7 @@ WITH keys AS (
     SELECT lines.line_id, chosen.id, true FROM chosen JOIN lines USING (number, period)
 )
 SELECT number, period, line_id, outcomes, quantity FROM lines
-"""  # noqa: S608  -- built of constants of this module
+"""
 
 _VOIDED = """
 SELECT o.condition_id, o.dimensions::text, width_bucket(o.met_at, %(stretches)s::timestamptz[]) - 1 AS stretch, count(*)

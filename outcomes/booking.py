@@ -100,7 +100,10 @@ class Booked:
             self.dimensions, self.review = worth.dimensions, list(worth.review)
         elif attempt.state in (OPEN, VOID, MISSED):
             # Nothing is to be billed of it: what the facts said while it was met no longer stands for anything.
-            self.quantity, self.amount, self.dimensions, self.review = None, None, {}, []
+            self.quantity, self.amount, self.dimensions = None, None, {}
+            # What waited in vain for its `settle at` time stays flagged.
+            unsettled = attempt.state == VOID and attempt.settles_at is None and attempt.ended_by is None
+            self.review = ["settle_time_unknown"] if unsettled else []
         self.due_at = self.queue[0].at if self.queue else attempt.due_at
 
 

@@ -7,11 +7,13 @@ code.
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
 import msgspec
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
@@ -22,6 +24,7 @@ from contracts.terms import billing_key
 from outcomes.booking import Booked, begin
 from outcomes.domain.instants import from_us
 from outcomes.domain.lifecycle import Attempt, Fold, NeedsReplay, Rules, replay
+from outcomes.models import Pending
 from outcomes.programs import all_rules, subject_key
 from outcomes.reconcile import reconcile
 from outcomes.store import (
@@ -34,6 +37,8 @@ from outcomes.store import (
     write_subjects,
 )
 from outcomes.work import Work
+
+log = structlog.get_logger(__name__)
 
 # First number of the advisory lock (class, partition) that says who works on a partition.
 EVALUATION_LOCK = 7301
@@ -51,23 +56,51 @@ class Evaluated(NamedTuple):
 
 
 def evaluate_waiting(now: datetime, *, limit: int | None = None) -> int:
-    """Evaluate until nothing waits that nobody else works on (or ``limit`` events are done); the number of events."""
+    """Evaluate until nothing waits that nobody else works on (or ``limit`` events are done); the number of events.
+
+    A partition whose evaluation raises stays as it is, waiting and so unsettled, with an error in the log; the others
+    go on without it.
+    """
     done = 0
+    broken: set[int] = set()
     while limit is None or done < limit:
-        batch = evaluate_batch(now)
-        if batch.events == 0:
+        try:
+            events = evaluate_batch(now, without=broken).events
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # noqa: BLE001 -- whatever one subject's events provoke must not stop the others
+            events = _evaluate_apart(now, broken)
+        if events == 0:
             break
-        done += batch.events
+        done += events
     return done
 
 
-def evaluate_batch(now: datetime, *, size: int | None = None) -> Evaluated:
-    """One batch in one transaction. Locks: the partitions (advisory, skipped where taken), then subjects, then
-    outcomes by id. Safe to repeat: what is done is no longer pending.
+def _evaluate_apart(now: datetime, broken: set[int]) -> int:
+    """One batch of each waiting partition by itself, after a shared batch failed; those that fail join ``broken``."""
+    done = 0
+    for partition in sorted(set(Pending.objects.values_list("partition", flat=True).distinct()) - broken):
+        try:
+            done += evaluate_batch(now, only=partition).events
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:
+            broken.add(partition)
+            log.exception("partition_stalled", partition=partition)
+    return done
+
+
+def evaluate_batch(
+    now: datetime, *, size: int | None = None, only: int | None = None, without: Collection[int] = ()
+) -> Evaluated:
+    """One batch in one transaction, of the partition ``only``, or of any but those in ``without``.
+
+    Locks: the partitions (advisory, skipped where taken), then subjects, then outcomes by id. Safe to repeat: what is
+    done is no longer pending.
     """
     size = size or settings.EVALUATION_BATCH
     with transaction.atomic(), connection.cursor() as cursor:
-        partitions = _lock_partitions(cursor, size)
+        partitions = _lock_partitions(cursor, size, only, without)
         if not partitions:
             return Evaluated(0, 0, 0, 0)
         cursor.execute(
@@ -94,10 +127,10 @@ def evaluate_batch(now: datetime, *, size: int | None = None) -> Evaluated:
     return Evaluated(len(taken), len(unkeyed), len(works), replayed)
 
 
-def _lock_partitions(cursor: CursorWrapper, size: int) -> list[int]:
+def _lock_partitions(cursor: CursorWrapper, size: int, only: int | None, without: Collection[int]) -> list[int]:
     """Partitions with work that nobody else holds, enough of them to fill a batch."""
     cursor.execute("SELECT partition, count(*) FROM outcomes_pending GROUP BY partition")
-    waiting = cursor.fetchall()
+    waiting = [row for row in cursor.fetchall() if row[0] not in without and only in (None, row[0])]
     # In an order of each worker's own, so that two workers seldom ask for the same lock.
     random.shuffle(waiting)
     mine: list[int] = []

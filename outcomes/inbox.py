@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from outcomes.intake import ACCEPTED, DUPLICATE, ImportClosed, accept
 from outcomes.models import InboxItem
-from outcomes.wire import read_event
+from outcomes.wire import Incoming, read_event
 
 BATCH = 1000
 
@@ -66,6 +66,9 @@ def _accept_again(batch: list[InboxItem], now: datetime) -> Counter[str]:
         groups.setdefault(item.batch_import_id, []).append(item)
     for import_id, group in groups.items():
         events = [read_event(item.body.encode()) for item in group]
+        for event, item in zip(events, group, strict=True):
+            if isinstance(event, Incoming) and event.time is None:
+                event.time = item.received_at  # left out: it happened when it was sent, not when it is retried
         seqs = [item.seq for item in group]
         try:
             results = accept(events, now=now, import_id=import_id, seqs=seqs, keep_refused=False)  # type: ignore[arg-type]

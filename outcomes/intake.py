@@ -179,7 +179,9 @@ def _same_content(cursor: CursorWrapper, rows: list[dict]) -> list[bool]:
 
 def _keep(refused: Iterable[tuple[int, Refused]], seqs: list[int], now: datetime, import_id: UUID | None) -> None:
     """Put what was refused into the inbox; a copy of what waits there already is not kept twice."""
-    fresh = {(item.customer, item.id, item.reason, item.raw): (place, item) for place, item in refused}
+    fresh: dict[tuple[str, str, str, bytes], tuple[int, Refused]] = {}
+    for place, item in refused:
+        fresh.setdefault((item.customer, item.id, item.reason, item.raw), (place, item))
     if not fresh:
         return
     waiting = set(

@@ -12,6 +12,9 @@ from contracts.models import ConditionVersion
 from outcomes.domain.instants import to_us
 from outcomes.domain.lifecycle import Rules, Version
 
+# A subject's key stands in a unique index, whose entries PostgreSQL bounds.
+MAX_KEY_BYTES = 1024
+
 
 @lru_cache(maxsize=4096)
 def _program(version_id: int, canonical: str) -> Program:
@@ -37,5 +40,9 @@ def all_rules() -> dict[int, Rules]:
 
 
 def subject_key(rules: Rules, data: Mapping[str, Any]) -> str | None:
-    """The subject an event is about. `per` cannot change between versions, so any version's answer holds for all."""
-    return rules.versions[0].program.subject(data)
+    """The subject an event is about. `per` cannot change between versions, so any version's answer holds for all.
+
+    A text too long to name anything is no key.
+    """
+    key = rules.versions[0].program.subject(data)
+    return None if key is None or len(key.encode()) > MAX_KEY_BYTES else key

@@ -108,6 +108,8 @@ def events_of(row: Outcome) -> QuerySet[Event]:
         time__gte=row.first_time,
         time__lte=end[0],
     )
+    if row.ended_by_seq is not None:  # late evidence may lie before the event that began the outcome
+        facts |= SubjectEvent.objects.filter(subject=row.subject_id, seq=row.ended_by_seq)
     return Event.objects.filter(seq__in=facts.values("seq")).select_related("customer")
 
 

@@ -13,8 +13,9 @@ from conditions_dsl import Event
 from outcomes.booking import Booked
 from outcomes.bulk import copy_rows, update_rows
 from outcomes.domain.instants import from_us
-from outcomes.domain.lifecycle import Change
+from outcomes.domain.lifecycle import CONFIRMED, Change
 from outcomes.models import InboxItem
+from outcomes.programs import MAX_KEY_BYTES
 from outcomes.work import Work
 
 
@@ -163,14 +164,19 @@ def write_outcomes(cursor: CursorWrapper, works: Iterable[Work], now: datetime) 
 
 
 def write_booked(cursor: CursorWrapper, rows: Sequence[Booked], now: datetime) -> None:
-    """Update the rows that are not new, and append the journal of all."""
-    update_rows(
-        cursor,
-        "outcomes_outcome",
-        ("id", "uuid"),
-        [(name, sql_type) for name, sql_type, _, _ in _COLUMNS],
-        [[row.id, *_values(row)] for row in rows if not row.is_new],
-    )
+    """Update the rows that are not new, and append the journal of all.
+
+    Confirmed ones last: where one outcome of a subject is reversed and its next confirmed, the unique index must see
+    the first go before the second comes.
+    """
+    for confirmed in (False, True):
+        update_rows(
+            cursor,
+            "outcomes_outcome",
+            ("id", "uuid"),
+            [(name, sql_type) for name, sql_type, _, _ in _COLUMNS],
+            [[row.id, *_values(row)] for row in rows if not row.is_new and (row.state == CONFIRMED) is confirmed],
+        )
     write_journal(
         cursor,
         [
@@ -257,7 +263,8 @@ def write_inbox(cursor: CursorWrapper, unkeyed: Sequence[tuple[Event, int, list[
             type=event.type,
             body=_encode(event.data).decode(),
             reason=InboxItem.Reason.MISSING_KEY,
-            message="No condition that mentions this event found its key in `data`: "
+            message="No condition that mentions this event found its key (a text of at most "
+            f"{MAX_KEY_BYTES} bytes, a number, true or false) in `data`: "
             + ", ".join(sorted(slugs[condition] for condition in conditions))
             + ". Send the fact again, under a new id, with the key in it.",
             received_at=now,

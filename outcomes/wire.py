@@ -7,10 +7,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Annotated, Any
+from decimal import Context, Decimal, InvalidOperation
+from typing import Annotated, Any, Final
 
 import msgspec
+
+from access.strictjson import MAX_DEPTH, StrictJSONError, check_depth
 
 MAX_EVENT_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 8 * 1024 * 1024
@@ -18,6 +20,8 @@ MAX_BATCH_EVENTS = 5000
 # Digits and exponent beyond which a number is refused: PostgreSQL would store it, at any length it takes to write it
 # out.
 MAX_NUMBER_DIGITS = 400
+# Wide enough that no number within the limits is ever rounded.
+_EXACT: Final = Context(prec=MAX_NUMBER_DIGITS)
 
 
 class Malformed(Exception):
@@ -27,10 +31,6 @@ class Malformed(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-
-
-class _NumberOutOfRange(ValueError):
-    pass
 
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -86,15 +86,21 @@ class Refused:
 
 def _exact_number(text: str) -> int | Decimal:
     """A JSON number with fraction or exponent, exact and in one form: 5, 5.0 and 5e0 are the same."""
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent that not even Decimal holds
+        raise _out_of_range(text) from None
     digits, exponent = len(number.as_tuple().digits), int(number.as_tuple().exponent)
     if digits > MAX_NUMBER_DIGITS or abs(exponent) > MAX_NUMBER_DIGITS:
-        raise _NumberOutOfRange(text[:40])
-    if not number:
-        return 0
-    if number == number.to_integral_value() and number.adjusted() < 40:
+        raise _out_of_range(text)
+    if number == number.to_integral_value():
         return int(number)
-    return number.normalize()
+    return number.normalize(_EXACT)
+
+
+def _out_of_range(text: str) -> ValueError:
+    # The decoder says where it is.
+    return ValueError(f"The number {text[:40]} has more than {MAX_NUMBER_DIGITS} digits; send it as text")
 
 
 _event_decoder = msgspec.json.Decoder(_EventBody, float_hook=_exact_number)
@@ -106,11 +112,13 @@ _canonical = msgspec.json.Encoder(order="sorted", decimal_format="number")
 def read_event(raw: bytes) -> Incoming | Refused:
     """Check one event's JSON. Never raises: what is wrong with one event is said of that event."""
     if len(raw) > MAX_EVENT_BYTES:
-        return _refused(raw[:MAX_EVENT_BYTES], f"The event is larger than {MAX_EVENT_BYTES // 1024} KiB.")
+        return _refused(raw, f"The event is larger than {MAX_EVENT_BYTES // 1024} KiB.")
     try:
+        if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:  # else it cannot be deep
+            check_depth(raw, MAX_DEPTH)
         body = _event_decoder.decode(raw)
-    except _NumberOutOfRange as error:
-        return _refused(raw, f"The number {error} has more than {MAX_NUMBER_DIGITS} digits; send it as text.")
+    except StrictJSONError as error:
+        return _refused(raw, error.message.replace("The body", "The event"))
     except msgspec.ValidationError as error:
         return _refused(raw, _say(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -118,7 +126,10 @@ def read_event(raw: bytes) -> Incoming | Refused:
     data = _canonical.encode(body.data)
     if b"\\u0000" in data or "\0" in body.id or "\0" in body.type or "\0" in body.customer:
         return _refused(raw, "The event contains the character U+0000, which no text may contain; leave it out.")
-    time = None if body.time is None else body.time.astimezone(UTC)
+    try:
+        time = None if body.time is None else body.time.astimezone(UTC)
+    except OverflowError:
+        return _refused(raw, "`time` lies outside the years 1 to 9999 in UTC.")
     content = hashlib.sha256(f"{body.type}\n{time.isoformat() if time else ''}\n".encode())
     content.update(data)
     return Incoming(body.id, body.type, body.customer, time, data, content.hexdigest(), raw)
@@ -171,7 +182,7 @@ def _refused(raw: bytes, message: str) -> Refused:
         known = [value if isinstance(value, str) else "" for value in (outline.id, outline.type, outline.customer)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         known = ["", "", ""]
-    return Refused("invalid", message, raw, *(text.replace("\0", "")[:255] for text in known))
+    return Refused("invalid", message, raw[:MAX_EVENT_BYTES], *(text.replace("\0", "")[:255] for text in known))
 
 
 def _say(error: msgspec.ValidationError) -> str:

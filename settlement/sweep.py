@@ -20,8 +20,10 @@ from settlement.watermark import graces, paused_customers, watermarks
 BATCH = 10_000
 
 # What is due and whose past is known. `queue` tells the two kinds apart: rows without one change by the clock alone.
+# The columns come from the locked row itself: a second look at the table would see it as it was when the statement
+# began, before an evaluation that committed meanwhile.
 _DUE = """
-SELECT o.id FROM outcomes_outcome o
+SELECT o.id, o.state, o.due_at, o.settles_at FROM outcomes_outcome o
 JOIN unnest(%(marks)s::timestamptz[]) WITH ORDINALITY AS m(mark, n) ON m.n = o.partition + 1
 LEFT JOIN unnest(%(graced)s::bigint[], %(graces)s::interval[]) AS g(customer_id, grace) ON g.customer_id = o.customer_id
 WHERE o.due_at <= %(until)s AND o.due_at <= m.mark - coalesce(g.grace, interval '0')
@@ -31,18 +33,18 @@ FOR UPDATE OF o SKIP LOCKED
 """
 
 _SETTLE = f"""
-WITH due AS MATERIALIZED ({_DUE}),
-old AS MATERIALIZED (
-    SELECT o.id, o.state, o.due_at, o.settles_at FROM outcomes_outcome o JOIN due USING (id)
-),
+WITH old AS MATERIALIZED ({_DUE}),
 settled AS (
     UPDATE outcomes_outcome o SET
         state = CASE WHEN old.state = 'open' THEN 'missed' WHEN old.settles_at IS NULL THEN 'void' ELSE 'confirmed' END,
         settled_at = CASE WHEN old.state = 'provisional' THEN old.settles_at END,
         ended_at = CASE WHEN old.state = 'open' OR old.settles_at IS NULL THEN old.due_at END,
-        -- Whatever ends unbilled is worth nothing; only what is confirmed keeps its figures.
+        -- Whatever ends unbilled is worth nothing; only what is confirmed keeps its figures (as `Booked.follow` has it).
         quantity = CASE WHEN old.settles_at IS NOT NULL THEN o.quantity END,
         amount = CASE WHEN old.settles_at IS NOT NULL THEN o.amount END,
+        dimensions = CASE WHEN old.settles_at IS NOT NULL THEN o.dimensions ELSE '{{}}' END,
+        review = CASE WHEN old.settles_at IS NOT NULL THEN o.review
+            WHEN old.state = 'provisional' THEN ARRAY['settle_time_unknown'] ELSE '{{}}' END,
         due_at = NULL
     FROM old WHERE o.id = old.id
     RETURNING o.id, old.state AS from_state, o.state AS to_state, old.due_at

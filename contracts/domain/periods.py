@@ -169,9 +169,12 @@ def scheduled_periods(
 ) -> Iterator[Period]:
     """Every period in order; with ``until`` only those that begin before it."""
     for start, cadence, end in _spans(segments, starts_at, ends_at):
+        index, step = _place(start, cadence, start)
         cursor = start
         while (end is None or cursor < end) and (until is None or cursor < until):
-            period = _period(cursor, cadence, start, end)
+            index += step
+            cut = _cut(cadence, index)
+            period = Period(cursor, cut if end is None else min(cut, end))
             yield period
             cursor = period.end
 
@@ -200,16 +203,19 @@ def _spans(
 
 def _period(instant: datetime, cadence: Cadence, origin: datetime, end: datetime | None) -> Period:
     """The period around ``instant`` on the grid of ``cadence`` counted from ``origin``, clipped to [origin, end)."""
-    if cadence.billing_period == WEEKLY:
-        index = _at_or_before(instant, cadence, _week_of(instant, cadence), 1)
-        first, last = _cut(cadence, index), _cut(cadence, index + 1)
-    else:
-        step = MONTHS[cadence.billing_period]
-        anchor = _at_or_before(origin, cadence, _month_of(origin, cadence), 1)
-        guess = _month_of(instant, cadence)
-        index = _at_or_before(instant, cadence, anchor + (guess - anchor) // step * step, step)
-        first, last = _cut(cadence, index), _cut(cadence, index + step)
+    index, step = _place(instant, cadence, origin)
+    first, last = _cut(cadence, index), _cut(cadence, index + step)
     return Period(max(first, origin), last if end is None else min(last, end))
+
+
+def _place(instant: datetime, cadence: Cadence, origin: datetime) -> tuple[int, int]:
+    """The index of the last cut at or before ``instant``, and the step from one cut to the next."""
+    if cadence.billing_period == WEEKLY:
+        return _at_or_before(instant, cadence, _week_of(instant, cadence), 1), 1
+    step = MONTHS[cadence.billing_period]
+    anchor = _at_or_before(origin, cadence, _month_of(origin, cadence), 1)
+    guess = _month_of(instant, cadence)
+    return _at_or_before(instant, cadence, anchor + (guess - anchor) // step * step, step), step
 
 
 def _at_or_before(instant: datetime, cadence: Cadence, guess: int, step: int) -> int:

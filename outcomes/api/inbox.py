@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access.errors import ApiError
-from access.fields import TextField
+from access.fields import ChoiceTextField, FlagField, TextField, WholeNumberField
 from access.openapi import list_of
 from access.pagination import paginate
 from access.serializers import QuerySerializer, StrictSerializer
@@ -18,8 +18,8 @@ from outcomes.queries import import_json, inbox_json
 
 
 class InboxQuery(QuerySerializer):
-    reason = serializers.ChoiceField(InboxItem.Reason.choices, required=False)
-    status = serializers.ChoiceField(InboxItem.Status.choices, required=False, default=InboxItem.Status.WAITING)
+    reason = ChoiceTextField(InboxItem.Reason.choices, required=False)
+    status = ChoiceTextField(InboxItem.Status.choices, required=False, default=InboxItem.Status.WAITING)
     customer = TextField(required=False)
 
 
@@ -40,9 +40,9 @@ class InboxItemSerializer(serializers.Serializer):
 class RetryRequest(StrictSerializer):
     """Which items: `ids`, or those of one `reason`, or `all`."""
 
-    ids = serializers.ListField(child=serializers.IntegerField(), required=False, allow_empty=False, max_length=1000)
-    reason = serializers.ChoiceField(InboxItem.Reason.choices, required=False)
-    all = serializers.BooleanField(required=False)
+    ids = serializers.ListField(child=WholeNumberField(), required=False, allow_empty=False, max_length=1000)
+    reason = ChoiceTextField(InboxItem.Reason.choices, required=False)
+    all = FlagField(required=False)
 
     def validate(self, attrs: dict) -> dict:
         if len(attrs) != 1 or attrs.get("all") is False:

@@ -29,6 +29,10 @@ CLOCK = "clock"
 # `settle at VALUE` waits this long for its time to appear before the outcome ends void, flagged.
 SETTLE_VALUE_PATIENCE = 180 * DAY
 
+# What an outcome's quantity and amount stay below, and their decimals: the columns are numeric(72, 34).
+LARGEST_VALUE = Decimal(10) ** 38
+MOST_DECIMALS = 34
+
 
 class NeedsReplay(Exception):
     """The stored state does not carry what the rules now need; fold the subject's whole history instead."""
@@ -329,8 +333,8 @@ class Fold:
 
     def _value(self, attempt: Attempt) -> Value:
         program, history = self.rules.program(attempt.version), self._history(attempt)
-        quantity = program.quantity(attempt.facts)
-        amount = program.amount(attempt.facts) if program.has_amount else None
+        quantity = _storable(program.quantity(attempt.facts))
+        amount = _storable(program.amount(attempt.facts)) if program.has_amount else None
         review = list(program.flags(attempt.facts, history))
         if quantity is None:
             review.append("quantity_unknown")
@@ -345,6 +349,13 @@ class Fold:
 
     def _touch(self, attempt: Attempt) -> None:
         self.touched[attempt.ordinal] = attempt
+
+
+def _storable(number: Decimal | None) -> Decimal | None:
+    """The number, or None (unknown: a person must look) where an outcome's column would overflow or round it."""
+    if number is None or (number < LARGEST_VALUE and int(number.as_tuple().exponent) >= -MOST_DECIMALS):
+        return number
+    return None
 
 
 def replay(rules: Rules, events: Iterable[Event], *, until: int | None = None) -> Fold:

@@ -47,8 +47,8 @@ def test_every_zone_and_anchor_sixty_periods_each(part: int) -> None:
     start = utc(2010, 1, 31, 12)
     for index, name in enumerate(ZONES[part::4]):
         tz = zone(name)
-        # Two anchors for each zone, so that over all zones every anchor meets many kinds of zone; 31 for every one.
-        for anchor in {31, 1 + (index + part) % 31, 1 + (index * 7) % 31}:
+        # Eight anchors for each zone, shifting from zone to zone, so that every anchor meets zones of every kind.
+        for anchor in {31, *(1 + (index + 4 * turn) % 31 for turn in range(8))}:
             found = list(
                 islice(
                     iterate_periods(starts_at=start, billing_period="monthly", anchor_day=anchor, time_zone=name), 60

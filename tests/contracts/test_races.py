@@ -12,13 +12,14 @@ from django.db import connection, transaction
 
 from access.errors import ApiError
 from contracts.agreements import ContractFields, create_contract
+from contracts.apply.run import apply_directory
 from contracts.changes import Kind
 from contracts.conditions import create_condition_version
 from contracts.customers import CustomerFields, put_customer
 from contracts.models import ConditionVersion, Contract, Customer, RateCardVersion
 from contracts.prices import PriceFields
 from contracts.rate_cards import RateCardFields, put_rate_card
-from tests.contracts.conftest import NOW, TICKET
+from tests.contracts.conftest import NOW, SAMPLES, TICKET
 
 pytestmark = pytest.mark.usefixtures("committed")
 SECOND = timedelta(seconds=1)
@@ -117,6 +118,13 @@ def test_many_versions_at_once_are_numbered_without_gaps() -> None:
         other.join(20)
     assert not [other.result for other in others if isinstance(other.result, Exception)]
     assert sorted(ConditionVersion.objects.values_list("number", flat=True)) == list(range(1, 10))
+
+
+def test_two_applies_run_one_after_the_other() -> None:
+    # The other one has its own order of customers in mind, or the same; it does not get to lock a single row.
+    with meanwhile(lambda: apply_directory(SAMPLES / "quickstart", now=NOW)) as other:
+        assert apply_directory(SAMPLES / "quickstart", now=NOW).written
+    assert not other.result.anything_to_do and not other.result.problems
 
 
 def card(unit_price: int) -> RateCardFields:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from conditions_dsl import format, parse
 from contracts.apply.run import apply_directory
 from contracts.models import Condition, Contract, ContractVersion, Customer, Price
 from tests.contracts.conftest import NOW, SAMPLES
@@ -23,7 +24,7 @@ dimension priority = latest priority of incident.*
 """
 
 
-def test_helpdesk_loads_twice() -> None:
+def test_helpdesk_loads_and_fits_the_log() -> None:
     result = apply_directory(SAMPLES / "helpdesk", now=NOW)
     assert (result.problems, result.notes) == ([], [])
     assert Customer.objects.count() == Contract.objects.count() == 202
@@ -35,24 +36,14 @@ def test_helpdesk_loads_twice() -> None:
         "Location 161",
         "Location 204",
     }
-    assert not apply_directory(SAMPLES / "helpdesk", now=NOW).anything_to_do
-
-
-def test_helpdesk_says_the_condition_of_the_figures() -> None:
-    apply_directory(SAMPLES / "helpdesk", now=NOW)
-    from conditions_dsl import format, parse
-
     assert Condition.objects.get().versions.get().canonical == format(parse(HELPDESK))
-
-
-def test_helpdesk_has_every_location_and_a_price_for_every_priority_of_the_log() -> None:
     with gzip.open(SAMPLES / "helpdesk" / "incidents.csv.gz", "rt", encoding="utf-8") as log:
         rows = list(csv.DictReader(log))
     assert len(rows) == 119_998
-    apply_directory(SAMPLES / "helpdesk", now=NOW)
     assert set(Customer.objects.values_list("key", flat=True)) == {row["location"] for row in rows} - {"?"}
     card = Price.objects.filter(rate_card_version__isnull=False)
     assert {price.match["priority"] for price in card} == {row["priority"] for row in rows}
+    assert not apply_directory(SAMPLES / "helpdesk", now=NOW).anything_to_do
 
 
 def test_quickstart_loads_and_its_events_are_of_its_customer() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from access.errors import ApiError
 from contracts.models import RateCardVersion
 from invoicing import billing, queries
 from invoicing.content import content_hash
+from invoicing.issue import issue
 from invoicing.models import Invoice, InvoiceLine, LineOutcome, NumberSeries, ParkedCustomer
 from outcomes.models import Import, ImportCustomer, Outcome
 from tests.invoicing.conftest import World
@@ -255,9 +257,9 @@ def test_a_number_taken_by_a_failed_customer_is_given_again(world: World, monkey
     for customer in (acme, beta):
         world.contract(customer)
         world.outcome(customer, MARCH)
-    from invoicing import issue
+    from invoicing import issue as issuing
 
-    real = issue.content_hash
+    real = issuing.content_hash
 
     def fails_for_acme(invoice: Invoice) -> str:
         assert invoice.number is not None
@@ -265,7 +267,7 @@ def test_a_number_taken_by_a_failed_customer_is_given_again(world: World, monkey
             raise RuntimeError("a fault after the number was taken")
         return real(invoice)
 
-    monkeypatch.setattr(issue, "content_hash", fails_for_acme)
+    monkeypatch.setattr(issuing, "content_hash", fails_for_acme)
     billing.run(now=APRIL_1)
     assert list(Invoice.objects.values_list("customer__key", "number")) == [("beta", "HF-000001")]
     monkeypatch.undo()
@@ -372,6 +374,41 @@ def test_a_draft_stays_as_it_is_while_its_customer_waits(world: World, settings:
     report = billing.run(now=MAY_1)
     assert report.waiting and lines(Invoice.objects.get()) == [("high", "1", 200, 0)]
     assert Invoice.objects.get().status == "draft"
+
+
+def test_a_run_of_the_past_leaves_later_drafts_alone(world: World, settings: Any) -> None:
+    settings.INVOICE_GRACE_HOURS = 24
+    acme = world.customer()
+    world.contract(acme)
+    world.outcome(acme, MARCH)
+    billing.run(now=APRIL_1)
+    billing.run(now=MARCH)
+    assert lines(Invoice.objects.get()) == [("high", "1", 200, 0)]
+
+
+def test_a_draft_of_a_period_that_an_amendment_took_away_gives_its_outcomes_back(world: World, settings: Any) -> None:
+    settings.INVOICE_GRACE_HOURS = 24
+    acme = world.customer()
+    contract = world.contract(acme)
+    world.outcome(acme, MARCH)
+    (draft,) = billing.run(now=APRIL_1).drafted
+    start = contract.starts_at
+    world.amend(contract, number=2, effective_at=start, overrides=None, billing_period="quarterly")
+    with pytest.raises(ApiError):
+        issue(draft, now=APRIL_1)
+    billing.run(now=APRIL_1)
+    invoice = Invoice.objects.get()
+    assert (invoice.period_start, lines(invoice)) == (start, [("high", "1", 200, 0)])
+
+
+def test_customers_whose_period_runs_cost_no_query_each(world: World, django_assert_num_queries: Any) -> None:
+    for number in range(10):
+        customer = world.customer(f"c{number}")
+        world.contract(customer)
+        world.outcome(customer, MARCH)
+    # One for the candidates and five for the terms of them all.
+    with django_assert_num_queries(6):
+        assert billing.run(now=MARCH + timedelta(days=1)).results == ()
 
 
 def test_a_million_cheap_outcomes_are_exact_to_the_cent(world: World) -> None:

@@ -1,0 +1,72 @@
+"""Running Holdfast's own commands as a user would, in a home of the test's own."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from billing_project import embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Home:
+    """A ``HOLDFAST_HOME`` with its embedded servers, and commands run in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        ours = ("HOLDFAST_", "DJANGO_", "PYTEST", "DATABASE_URL", "REDIS_URL")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        self.env = kept | {"HOLDFAST_HOME": str(path), "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
+
+    def start(self, *argv: str, **env: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "manage.py", *argv],
+            cwd=ROOT,
+            env=self.env | env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            process_group=0,
+        )
+
+    def run(self, *argv: str, seconds: float = 300, **env: str) -> tuple[int, str]:
+        """Exit status and what was printed."""
+        process = self.start(*argv, **env)
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, output
+
+
+@contextlib.contextmanager
+def home(path: Path) -> Iterator[Home]:
+    try:
+        yield Home(path)
+    finally:
+        embedded.stop_all(path)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def wait_until(true: object, seconds: float = 60) -> None:
+    """Poll ``true()`` until it holds; fails after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)

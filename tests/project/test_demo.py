@@ -1,0 +1,88 @@
+"""The main job: killed in the middle, run to its end, run again; each time the totals of an independent recount."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import psycopg
+import yaml
+
+from billing_project import embedded
+from tests.project.running import ROOT, Home, home
+
+TOTALS = yaml.safe_load((ROOT / "billing_project/demo/totals.yaml").read_text())
+
+
+def rows(path: Path, query: str) -> list[tuple]:
+    with psycopg.connect(embedded.ensure_postgres(path).url) as connection:
+        return connection.execute(query).fetchall()
+
+
+def check(path: Path) -> None:
+    states = dict(rows(path, "SELECT state, count(*) FROM outcomes_outcome GROUP BY state"))
+    assert states == TOTALS["by_state"]
+    by_priority = rows(
+        path,
+        "SELECT dimensions->>'priority', count(*) FROM outcomes_outcome WHERE state = 'confirmed' GROUP BY 1",
+    )
+    assert dict(by_priority) == TOTALS["by_priority"]
+    by_month = rows(
+        path,
+        "SELECT to_char(settled_at AT TIME ZONE 'UTC', 'YYYY-MM'), count(*) FROM outcomes_outcome "
+        "WHERE state = 'confirmed' GROUP BY 1",
+    )
+    assert dict(by_month) == TOTALS["by_month"]
+    [(billed,)] = rows(path, "SELECT sum(quantity)::int FROM invoicing_invoiceline")
+    [(linked,)] = rows(path, "SELECT count(DISTINCT outcome_id) FROM invoicing_lineoutcome WHERE live")
+    assert billed == linked == TOTALS["by_state"]["confirmed"]
+    [(events, identities, pending)] = rows(
+        path,
+        "SELECT (SELECT count(*) FROM outcomes_event), (SELECT count(*) FROM outcomes_event_identity), "
+        "(SELECT count(*) FROM outcomes_pending)",
+    )
+    assert (events, identities, pending) == (119_922, 119_922, 0)
+    assert rows(path, "SELECT reason, customer_key, count(*) FROM outcomes_inboxitem GROUP BY 1, 2") == [
+        ("unknown_customer", "?", 76)
+    ]
+    [(invoices, numbers, first, last)] = rows(
+        path,
+        "SELECT count(*), count(DISTINCT number), min(number), max(number) "
+        "FROM invoicing_invoice WHERE status = 'issued'",
+    )
+    assert invoices == numbers == 549
+    assert (first, last) == ("HF-000001", "HF-000549")
+    assert len(list((path / "invoices").glob("*.pdf"))) == 549
+
+
+def killed_in_the_middle(here: Home) -> None:
+    """Start the demo and `kill -9` it once some thousand events are stored."""
+    demo = here.start("demo")
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if line.startswith("Done."):
+            break
+    while True:
+        [(stored,)] = rows(here.path, "SELECT count(*) FROM outcomes_event")
+        if stored > 10_000:
+            break
+        assert demo.poll() is None
+    os.killpg(demo.pid, signal.SIGKILL)
+    demo.wait()
+    demo.stdout.close()
+
+
+def test_killed_then_run_then_run_again(tmp_path: Path) -> None:
+    with home(tmp_path) as here:
+        killed_in_the_middle(here)
+        status, said = here.run("demo", seconds=400)
+        assert status == 0, said
+        assert "Every figure agrees" in said
+        assert re.search(r"Invoice HF-\d{6} to Location 204", said)
+        assert "→ confirmed, by clock: settle" in said
+        check(tmp_path)
+
+        status, said = here.run("demo", seconds=400)
+        assert status == 0, said
+        assert "0 events newly accepted, 119,922 known already, 76 to the inbox" in said
+        check(tmp_path)
