@@ -13,8 +13,9 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("v1/", include("access.urls")),
-    path("v1/", include("contracts.urls")),
+    # Before contracts, whose /v1/conditions/{slug} would take /v1/conditions/try.
     path("v1/", include("outcomes.urls")),
+    path("v1/", include("contracts.urls")),
     path("v1/", include("settlement.urls")),
     path("v1/", include("invoicing.urls")),
     path("v1/", include(end_of_api)),

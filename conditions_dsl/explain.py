@@ -21,20 +21,28 @@ _MOST_EVENTS: Final = 50
 _MOST_TEXT: Final = 200
 
 
-def explain(program: Program, events: Iterable[Event], *, now: int | None = None) -> dict[str, Any]:
-    """The tree of `bill when` over the events (of one subject, in any order), those after `now` (microseconds) left
-    out.
+def explain(
+    program: Program, events: Iterable[Event], *, history: Iterable[Event] | None = None, now: int | None = None
+) -> dict[str, Any]:
+    """The tree of `bill when` over the events of one attempt, in any order; those after `now` (microseconds) are left
+    out. `… ever` looks at `history`, the events of the subject's whole life; where it is not given, at `events`.
 
-    Each node: `text`, `kind`, `verdict`, `events` (ids that decided it, at most the latest 50) and `event_count`; a
-    test of a VALUE has the `value` seen, as the language writes it, or `missing`; what is joined has `parts`.
+    Each node: `text`, `kind`, `verdict`, `events` (ids that decided it, at most the latest 50) and `event_count`; a test of
+    a VALUE has the `value` seen, as the language writes it, or `missing`; what is joined has `parts`.
     """
+    attempt = _in_order(events, now)
+    return _Reader(attempt, attempt if history is None else _in_order(history, now)).node(program.condition.bill)
+
+
+def _in_order(events: Iterable[Event], now: int | None) -> list[Event]:
     known = (event for event in events if now is None or event.time <= now)
-    return _Reader(sorted(known, key=lambda event: (event.time, event.seq))).node(program.condition.bill)
+    return sorted(known, key=lambda event: (event.time, event.seq))
 
 
 class _Reader:
-    def __init__(self, events: list[Event]) -> None:
+    def __init__(self, events: list[Event], history: list[Event]) -> None:
         self.events = events
+        self.history = history
 
     def node(self, node: m.Node) -> dict[str, Any]:
         """Recursive: the nesting is bounded where the tree is made."""
@@ -56,7 +64,7 @@ class _Reader:
             case m.Points():
                 return self._points(node, text)
             case m.Seen():
-                found = self._matching(node.event)
+                found = self._matching(node.event, self.history if node.ever else self.events)
                 return _leaf("seen", text, bool(found) is not node.no, found[:1])
             case m.Count():
                 found = self._matching(node.event)
@@ -69,9 +77,13 @@ class _Reader:
             case _:
                 return self._test(node, text)
 
-    def _matching(self, term: m.EventTerm) -> list[Event]:
+    def _matching(self, term: m.EventTerm, events: list[Event] | None = None) -> list[Event]:
         holds = filter_of(term)
-        return [event for event in self.events if term.name.matches(event.type) and holds(event.data)]
+        return [
+            event
+            for event in (self.events if events is None else events)
+            if term.name.matches(event.type) and holds(event.data)
+        ]
 
     def _points(self, node: m.Points, text: str) -> dict[str, Any]:
         parts = [self.node(member) for _, member in node.weights]

@@ -1,8 +1,9 @@
 from django.urls import path
 
-from outcomes.api import events, inbox, outcomes
+from outcomes.api import events, inbox, outcomes, trial
 
 urlpatterns = [
+    path("conditions/try", trial.ConditionTry.as_view()),
     path("events", events.EventList.as_view()),
     path("events/batch", events.EventBatch.as_view()),
     path("events/<path:event_id>", events.EventDetail.as_view()),

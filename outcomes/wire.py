@@ -84,7 +84,7 @@ class Refused:
     customer: str = ""
 
 
-def _exact_number(text: str) -> int | Decimal:
+def exact_number(text: str) -> int | Decimal:
     """A JSON number with fraction or exponent, exact and in one form: 5, 5.0 and 5e0 are the same."""
     try:
         number = Decimal(text)
@@ -103,7 +103,7 @@ def _out_of_range(text: str) -> ValueError:
     return ValueError(f"The number {text[:40]} has more than {MAX_NUMBER_DIGITS} digits; send it as text")
 
 
-_event_decoder = msgspec.json.Decoder(_EventBody, float_hook=_exact_number)
+_event_decoder = msgspec.json.Decoder(_EventBody, float_hook=exact_number)
 _outline_decoder = msgspec.json.Decoder(_Outline)
 _batch_decoder = msgspec.json.Decoder(_BatchBody)
 _canonical = msgspec.json.Encoder(order="sorted", decimal_format="number")
@@ -120,7 +120,7 @@ def read_event(raw: bytes) -> Incoming | Refused:
     except StrictJSONError as error:
         return _refused(raw, error.message.replace("The body", "The event"))
     except msgspec.ValidationError as error:
-        return _refused(raw, _say(error))
+        return _refused(raw, say(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return _refused(raw, f"Not readable as JSON: {error}")
     data = _canonical.encode(body.data)
@@ -151,7 +151,7 @@ def read_batch(body: bytes) -> list[bytes]:
     try:
         events = _batch_decoder.decode(body).events
     except msgspec.ValidationError as error:
-        raise Malformed("invalid", f'{_say(error)} Send {{"events": [ ... ]}}.') from None
+        raise Malformed("invalid", f'{say(error)} Send {{"events": [ ... ]}}.') from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed("malformed_json", f"The body cannot be read as JSON: {error}") from None
     return _bounded([bytes(raw) for raw in events])
@@ -185,7 +185,7 @@ def _refused(raw: bytes, message: str) -> Refused:
     return Refused("invalid", message, raw[:MAX_EVENT_BYTES], *(text.replace("\0", "")[:255] for text in known))
 
 
-def _say(error: msgspec.ValidationError) -> str:
+def say(error: msgspec.ValidationError) -> str:
     """msgspec's message in the words of the API: the field named as `events` clients write it."""
     text = str(error).replace(" - at `$.", " at `").replace(" - at `$`", "").replace("`$", "`")
     text = text.replace("with a timezone component", "with a time zone (RFC 3339, such as 2026-03-01T10:00:00Z)")

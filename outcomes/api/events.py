@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access import ids
+from access import error_codes, ids
 from access.errors import ApiError, Detail
 from access.fields import TextField
 from access.serializers import QuerySerializer
@@ -19,6 +19,16 @@ from outcomes.intake import ACCEPTED, REJECTED, ImportClosed, Result, accept
 from outcomes.models import InboxItem
 from outcomes.queries import event_fate, event_json, find_event, inbox_json
 from outcomes.wire import Incoming, Malformed, Refused, is_json, read_batch, read_event, read_events, read_lines
+
+error_codes.register(
+    {
+        "id_conflict": "An event with this id and other content was accepted before; send the new fact under a new id.",
+        "too_old": "The event's `time` is too long ago: send history within an import.",
+        "in_future": "The event's `time` is ahead of our clock: check the sender's, and send the event again.",
+        "too_many_events": "A batch holds 5,000 events at most: send several.",
+        "import_closed": "The import that the header `Import` names is not open: open one by POST /v1/imports.",
+    }
+)
 
 IMPORT = OpenApiParameter("Import", str, OpenApiParameter.HEADER, description="The open import the events belong to.")
 

@@ -12,7 +12,10 @@ FOREVER = 2**62
 
 @dataclass(frozen=True, slots=True)
 class TrialOutcome:
-    """One outcome of a trial; instants in microseconds. ``value`` is None unless confirmed or reversed."""
+    """One outcome of a trial; instants in microseconds. ``value`` is None unless confirmed or reversed.
+
+    ``events`` are the attempt's, ``history`` all of the subject's up to its last one.
+    """
 
     subject: str
     state: str
@@ -24,6 +27,7 @@ class TrialOutcome:
     ended_at: int | None
     value: Value | None
     events: tuple[Event, ...]
+    history: tuple[Event, ...]
 
 
 def run_trial(program: Program, events: Sequence[Event], *, now: int | None = None) -> list[TrialOutcome]:
@@ -52,21 +56,22 @@ def run_trial(program: Program, events: Sequence[Event], *, now: int | None = No
 
 
 def _outcome(key: str, attempt: Attempt, facts: Sequence[Event], names: dict[int, str]) -> TrialOutcome:
+    last = (attempt.last_time, attempt.last_seq)
+    history = tuple(event for event in facts if (event.time, event.seq) <= last)
     return TrialOutcome(
         subject=key,
         state=attempt.state,
-        met_by=names.get(attempt.met_by) if attempt.met_by is not None else None,
+        met_by=_name(attempt.met_by, names),
         met_at=attempt.met_at,
         settles_at=attempt.settles_at,
         settled_at=attempt.settled_at,
-        ended_by=names.get(attempt.ended_by) if attempt.ended_by is not None else None,
+        ended_by=_name(attempt.ended_by, names),
         ended_at=attempt.ended_at,
         value=attempt.worth if attempt.state in (CONFIRMED, REVERSED) else None,
-        events=tuple(
-            event
-            for event in facts
-            if (attempt.first_time, attempt.first_seq)
-            <= (event.time, event.seq)
-            <= (attempt.last_time, attempt.last_seq)
-        ),
+        events=tuple(e for e in history if (e.time, e.seq) >= (attempt.first_time, attempt.first_seq)),
+        history=history,
     )
+
+
+def _name(seq: int | None, names: dict[int, str]) -> str | None:
+    return None if seq is None else names[seq]

@@ -43,12 +43,11 @@ def days(count: int, **given: Any) -> list[str]:
 
 @pytest.mark.parametrize("part", range(4))
 def test_every_zone_and_anchor_sixty_periods_each(part: int) -> None:
-    """Contiguous, increasing, and cut on the anchor day (or the month's last), for all zones of the tz database."""
+    """Contiguous and cut on the anchor day (or the month's last): all zones of the tz database, anchors 1 to 31."""
     start = utc(2010, 1, 31, 12)
-    for index, name in enumerate(ZONES[part::4]):
+    for name in ZONES[part::4]:
         tz = zone(name)
-        # Eight anchors for each zone, shifting from zone to zone, so that every anchor meets zones of every kind.
-        for anchor in {31, *(1 + (index + 4 * turn) % 31 for turn in range(8))}:
+        for anchor in range(1, 32):
             found = list(
                 islice(
                     iterate_periods(starts_at=start, billing_period="monthly", anchor_day=anchor, time_zone=name), 60

@@ -66,7 +66,7 @@ class Command(BaseCommand):
             f"The whole demo took {time.monotonic() - started:.0f} s."
         )
         if not good:
-            raise CommandError("The totals differ from the independent recomputation (billing_project/demo/totals.yaml).")
+            raise CommandError("The totals differ from the independent recount (billing_project/demo/totals.yaml).")
         self._where_next()
 
     def _progress(self) -> Progress:

@@ -1,0 +1,6 @@
+"""Dates as they sort and as every reader reads them alike; the admin shows UTC."""
+
+DATE_FORMAT = "Y-m-d"
+DATETIME_FORMAT = "Y-m-d H:i"
+SHORT_DATE_FORMAT = DATE_FORMAT
+SHORT_DATETIME_FORMAT = DATETIME_FORMAT
