@@ -56,6 +56,23 @@ def test_parallel_runs_make_one_invoice_each_and_number_without_a_gap(committed_
     assert LineOutcome.objects.count() == 36
 
 
+def test_issuers_of_different_customers_share_the_series(committed_world: World) -> None:
+    # No customer's lock stands between these runs: only the series' own keeps the numbers apart.
+    world = committed_world
+    customers = [world.customer(f"customer-{number}") for number in range(16)]
+    for customer in customers:
+        world.contract(customer)
+        world.outcome(customer, MARCH)
+
+    def bill(part: int) -> Callable[[], billing.RunReport]:
+        return lambda: billing.run(now=APRIL_1, only=[customer.id for customer in customers[part::4]])
+
+    reports = at_once(*[bill(part) for part in range(4)])
+
+    assert [len(report.issued) for report in reports] == [4, 4, 4, 4]
+    assert sorted(Invoice.objects.values_list("number", flat=True)) == [f"HF-{n:06d}" for n in range(1, 17)]
+
+
 def test_a_second_run_waits_for_the_first_ones_customer(committed_world: World) -> None:
     # Not by luck of timing: the first transaction is held open while the second run is started.
     world = committed_world

@@ -83,7 +83,7 @@ def play(chance: random.Random, events: list[dict[str, Any]]) -> None:
 def booked() -> Counter[tuple[Any, ...]]:
     """What stands: outcomes by state, apart from beliefs that were withdrawn."""
     rows = Outcome.objects.exclude(state="superseded").exclude(
-        id__in=Journal.objects.filter(to_state="reversed", cause="late").values("outcome")
+        id__in=Journal.objects.filter(from_state="confirmed", to_state="reversed", cause="late").values("outcome")
     )
     return Counter(
         (o.subject_id, o.state, o.met_by_seq, o.met_at, o.settled_at, o.ended_at, str(o.quantity and o.quantity.normalize()),
