@@ -2,8 +2,9 @@
 
     .venv/bin/python benchmarks/fold.py            prints a table; exit status 1 where a goal is missed with --check
 
-Each step is what the engine does for one event of an attempt that is met: fold `attempt` and `void`, ask `met` and `voided`.
-The machine's own pace is measured in the same run (a plain loop of dict reads), so that figures of two machines compare.
+Each step is what the engine does for one event of an attempt that is met: fold `attempt` and `void`, ask `met` and
+`voided`. The machine's own pace is measured in the same run (a plain loop of dict reads), so that figures of two
+machines compare.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from conditions_dsl import Event, Program, compile, parse  # noqa: E402
+from conditions_dsl import Event, Program, compile, parse
 
 DEMO = """outcome resolved_incident "Incident resolved"
 per number
@@ -61,7 +62,8 @@ def events_for(program: Program, types: list[str], count: int) -> list[Event]:
 
 
 def steps_per_second(program: Program, events: list[Event], history_of: int) -> float:
-    """Steps a second over `events`, with facts that start anew after each `history_of` events; the best of several runs.
+    """Steps a second over `events`, with facts that start anew after each `history_of` events; the best of several
+    runs.
 
     The first events of a history are folded untimed: what has been seen decides which branches a verdict takes, and the
     histories compared shall differ in length only.
@@ -109,7 +111,9 @@ def main() -> int:
     lead_types = sorted({name.text for name in lead.names})
     missed = False
     print(f"this machine: {pace():.1f} million dict reads a second\n")
-    print(f"{'condition':<20}{'goal':>12}{'steps/s':>12}{'ratio':>8}{'10 events':>14}{'10,000 events':>16}{'growth':>9}")
+    print(
+        f"{'condition':<20}{'goal':>12}{'steps/s':>12}{'ratio':>8}{'10 events':>14}{'10,000 events':>16}{'growth':>9}"
+    )
     rows: list[tuple[str, Program, list[str], int]] = [
         ("demo", compile(parse(DEMO)), DEMO_TYPES, 300_000),
         ("largest of gallery", lead, lead_types, 60_000),

@@ -28,10 +28,11 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """A proposal: edits made together and, where it says more than the fault, the sentence to tell with them."""
+    """A proposal: edits made together and, where they say more than the fault, the sentence and place to tell."""
 
     edits: tuple[Edit, ...]
     message: str | None = None
+    at: int | None = None
 
 
 class Problem(Exception):

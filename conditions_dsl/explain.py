@@ -27,8 +27,8 @@ def explain(
     """The tree of `bill when` over the events of one attempt, in any order; those after `now` (microseconds) are left
     out. `… ever` looks at `history`, the events of the subject's whole life; where it is not given, at `events`.
 
-    Each node: `text`, `kind`, `verdict`, `events` (ids that decided it, at most the latest 50) and `event_count`; a test of
-    a VALUE has the `value` seen, as the language writes it, or `missing`; what is joined has `parts`.
+    Each node: `text`, `kind`, `verdict`, `events` (ids that decided it, at most the latest 50) and `event_count`; a
+    test of a VALUE has the `value` seen, as the language writes it, or `missing`; what is joined has `parts`.
     """
     attempt = _in_order(events, now)
     return _Reader(attempt, attempt if history is None else _in_order(history, now)).node(program.condition.bill)

@@ -62,6 +62,7 @@ def _filter_without_parentheses(slip: Slip) -> Iterator[Mend]:
     yield Mend(
         (Edit(start, start, "("), Edit(stop, stop, ")")),
         f"A filter with more than one test needs parentheses: `where ({inner})`.",
+        tokens[joiner + 1].start_pos,
     )
 
 

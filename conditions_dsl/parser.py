@@ -24,10 +24,12 @@ _LARK: Final = Lark(
     propagate_positions=True,
 )
 
-# Each of these words and signs makes at least one node of the tree, so that a text with too many is refused unparsed.
-_NODE_TOKENS: Final = frozenset(
-    {"AND", "OR", "IS", "IN", "CONTAINS", "STARTS", "ENDS"} | {"EQUAL", "NE", "LESSTHAN", "LE", "MORETHAN", "GE"}
+# A tree has at least as many nodes as its text has comparisons, and as it has joints: what has too many of either is
+# refused unparsed.
+_COMPARISONS: Final = frozenset(
+    {"IS", "IN", "CONTAINS", "STARTS", "ENDS", "EQUAL", "NE", "LESSTHAN", "LE", "MORETHAN", "GE"}
 )
+_JOINTS: Final = frozenset({"AND", "OR"})
 # A proposed mend is tried out by parsing. This bounds the tokens read again in doing so; a text of a machine's
 # accident, with thousands of words, is refused without.
 _TOKENS_FOR_MENDING: Final = 1_200
@@ -101,11 +103,12 @@ def _scan(text: str) -> tuple[list[Token], Problem | None]:
 def _count(tokens: list[Token]) -> None:
     """Refuses what is too deep or too large, before any tree is built: the tree may then be walked by recursion."""
     opened: list[int] = []
-    depth = nots = nodes = 0
+    depth = nots = comparisons = joints = 0
     previous = ""
     for token in tokens:
         kind = token.type
-        nodes += kind in _NODE_TOKENS
+        comparisons += kind in _COMPARISONS
+        joints += kind in _JOINTS
         if kind == "LPAR":
             opened.append(nots + 1)
             depth += nots + 1
@@ -119,7 +122,7 @@ def _count(tokens: list[Token]) -> None:
         if depth + nots > words.MAX_NESTING:
             raise Problem(token.start_pos or 0, "This is nested more than 32 deep. Say it with fewer parentheses.")
         previous = kind
-    if nodes > words.MAX_NODES:
+    if max(comparisons, joints) > words.MAX_NODES:
         raise _too_many_nodes()
     if len(tokens) > words.MAX_TOKENS:
         raise Problem(
@@ -172,6 +175,7 @@ def _diagnose(text: str, problem: Problem, tries: int) -> Diagnostic:
     # A word that is replaced is the place to look at, though the reading stopped only behind it.
     first = chosen.edits[0]
     at = first.start if len(chosen.edits) == 1 and first.end > first.start else problem.at
+    at = at if chosen.at is None else chosen.at
     message = chosen.message or problem.message
     return Diagnostic("error", *line_and_column(text, at), message, apply_edits(text, chosen.edits))
 

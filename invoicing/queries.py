@@ -279,6 +279,22 @@ def billed_on(outcome_ids: Iterable[UUID]) -> dict[UUID, InvoiceLine]:
     return {row.outcome_id: row.line for row in rows}
 
 
+def outcome_billing(outcome: Outcome) -> dict[str, Any]:
+    """Where an outcome is billed, for its detail: the invoice line, or the reason why it stands on none issued."""
+    line = billed_on([outcome.id]).get(outcome.id)
+    reason = unbilled_reasons([outcome.id]).get(outcome.id)
+    return {
+        "invoice_line": None
+        if line is None
+        else {
+            "id": ids.encode(LINE_PREFIX, line.id),
+            "invoice": public_id(line.invoice),
+            "number": line.invoice.number,
+        },
+        "unbilled": None if reason is None else {"reason": reason, "message": f"{REASONS[reason][0].upper()}{REASONS[reason][1:]}."},
+    }
+
+
 def overdue(*, now: datetime) -> QuerySet[Invoice]:
     """Issued invoices that are past their due date."""
     return Invoice.objects.filter(Q(status=lifecycle.ISSUED, due_at__lt=now)).order_by("due_at")

@@ -24,6 +24,7 @@ from contracts.terms import billing_key
 from outcomes.booking import Booked, begin
 from outcomes.domain.instants import from_us
 from outcomes.domain.lifecycle import Attempt, Fold, NeedsReplay, Rules, replay
+from outcomes.event_types import note_types
 from outcomes.models import Pending
 from outcomes.programs import all_rules, subject_key
 from outcomes.reconcile import reconcile
@@ -119,6 +120,7 @@ def evaluate_batch(
         write_subjects(cursor, works.values())
         write_outcomes(cursor, works.values(), now)
         write_inbox(cursor, unkeyed, now)
+        note_types({event.type for event, _, _ in taken}, now)
         cursor.execute(
             "DELETE FROM outcomes_pending p USING unnest(%s::smallint[], %s::bigint[]) AS d(partition, seq) "
             "WHERE p.partition = d.partition AND p.seq = d.seq",

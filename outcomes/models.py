@@ -76,6 +76,19 @@ class Event(models.Model):
         return f"{self.type} {self.event_id}"
 
 
+class EventType(models.Model):
+    """An event name that was seen at least once: what the checker of conditions holds the names in a text against."""
+
+    name = models.TextField(primary_key=True)
+    first_seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Pending(models.Model):
     """An accepted event that waits for evaluation. Written with the event, deleted with its results; the earliest
     ``time`` of a partition is its watermark, and an empty table means that everything accepted has been evaluated.

@@ -11,6 +11,7 @@ from django.db import connection, connections
 from django.test.utils import setup_databases  # noqa: F401  (imported early: pools and drivers before any frozen clock)
 
 from access import keys
+from outcomes import event_types
 
 # Rows that migrations make, and that tests count on.
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
@@ -26,6 +27,7 @@ def static_root(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None
 def nothing_remembered() -> Iterator[None]:
     """No test sees another's cached keys or wake-up flags."""
     keys.clear_cache()
+    event_types.forget()
     cache.clear()
     yield
     keys.clear_cache()

@@ -15,7 +15,7 @@ from access.parsers import StrictJSONParser
 from access.strictjson import Limits
 from access.views import ApiView
 from conditions_dsl.errors import Diagnostic
-from contracts.condition_text import examine
+from contracts.condition_text import examine_here
 from contracts.conditions import create_condition_version
 from contracts.queries import condition_json, condition_summary_json, conditions
 from contracts.serializers import (
@@ -58,7 +58,7 @@ class ConditionList(ApiView):
         given = body.validated_data
         change = create_condition_version(given["text"], effective_from=given.get("effective_from"), now=now)
         condition = conditions().get(pk=change.value.condition_id)
-        warnings = [diagnostic_json(diagnostic) for diagnostic in examine(given["text"]).diagnostics]
+        warnings = [diagnostic_json(diagnostic) for diagnostic in examine_here(given["text"]).diagnostics]
         answer = {**condition_json(condition, now, shown=change.value), "warnings": warnings}
         return Response(answer, status=201 if change.wrote else 200)
 
@@ -88,7 +88,7 @@ class ConditionCheck(ApiView):
         """
         body = ConditionTextRequest(data=request.data)
         body.is_valid(raise_exception=True)
-        finding = examine(body.validated_data["text"])
+        finding = examine_here(body.validated_data["text"])
         reading = finding.reading
         return Response(
             {

@@ -1,6 +1,6 @@
 """``/v1/events``: the way in. Answers 202 once everything is durable."""
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -14,7 +14,7 @@ from access.errors import ApiError, Detail
 from access.fields import TextField
 from access.serializers import QuerySerializer
 from access.views import ApiView
-from outcomes.api.parsers import BatchParser, EventParser, LinesParser
+from outcomes.api.parsers import BatchParser, EventParser, LinesParser, body_of
 from outcomes.intake import ACCEPTED, REJECTED, ImportClosed, Result, accept
 from outcomes.models import InboxItem
 from outcomes.queries import event_fate, event_json, find_event, inbox_json
@@ -95,7 +95,7 @@ class EventList(ApiView):
     )
     def post(self, request: Request) -> Response:
         """Durable before the answer. A rejected event lies in the inbox, and its id stays free."""
-        body = cast(bytes, request.data)
+        body = body_of(request)
         if not is_json(body):
             raise ApiError(400, "malformed_json", "The body cannot be read as JSON.")
         [result] = _accept(request, [read_event(body)])
@@ -121,7 +121,7 @@ class EventBatch(ApiView):
         """Up to 5,000 events and 8 MiB, as `{"events": [...]}` or one event a line. One bad event never costs its
         neighbours; `results` lists what was not newly accepted.
         """
-        body = cast(bytes, request.data)
+        body = body_of(request)
         lines = (request.content_type or "").startswith(LinesParser.media_type)
         try:
             raws = read_lines(body) if lines else read_batch(body)

@@ -106,7 +106,7 @@ class ImportList(ApiView):
         """Events sent with the header `Import: ID` may be of any age; the customers they touch do not settle until the
         import is closed.
         """
-        body = ImportRequest(data=request.data or {})
+        body = ImportRequest(data=request.data)
         body.is_valid(raise_exception=True)
         return Response(import_json(imports.open_import(**body.validated_data, now=timezone.now())), status=201)
 

@@ -63,7 +63,20 @@ class JournalSerializer(serializers.Serializer):
         return {"from": serializers.ChoiceField(State.choices, allow_null=True), **super().get_fields()}
 
 
+class InvoiceLineReferenceSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    invoice = serializers.CharField()
+    number = serializers.CharField(allow_null=True)
+
+
+class UnbilledSerializer(serializers.Serializer):
+    reason = serializers.CharField()
+    message = serializers.CharField()
+
+
 class OutcomeDetailSerializer(OutcomeSerializer):
+    invoice_line = InvoiceLineReferenceSerializer(allow_null=True)
+    unbilled = UnbilledSerializer(allow_null=True, help_text="Why a confirmed outcome is on no issued invoice.")
     journal = JournalSerializer(many=True)
 
 

@@ -4,10 +4,19 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
 
 from access import strictjson
+from access.errors import ApiError
 from access.parsers import check_charset, refuse
 from outcomes.wire import MAX_BATCH_BYTES, MAX_EVENT_BYTES
+
+
+def body_of(request: Request) -> bytes:
+    """The bytes that one of these parsers read. An empty body reaches no parser, so it is refused here."""
+    if not isinstance(request.data, bytes):
+        raise ApiError(400, "empty_body", "The body is empty: send what the documentation of this path describes.")
+    return request.data
 
 
 class EventParser(BaseParser):

@@ -1,7 +1,7 @@
 """``/v1/conditions/try``: what a condition makes of a list of events. Pure; nothing is stored."""
 
 from datetime import datetime
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import msgspec
 from drf_spectacular.utils import extend_schema
@@ -14,7 +14,7 @@ from access.times import MAX_YEAR, MIN_YEAR
 from access.views import ApiView
 from conditions_dsl import Event, Program, compile, explain
 from contracts.condition_text import examine
-from outcomes.api.parsers import BatchParser
+from outcomes.api.parsers import BatchParser, body_of
 from outcomes.domain.instants import from_us, to_us
 from outcomes.domain.trial import TrialOutcome, run_trial
 from outcomes.queries import plain
@@ -86,7 +86,7 @@ class ConditionTry(ApiView):
     @extend_schema(summary="Try a text on events", request=TrialRequest, responses=TrialAnswer, tags=["conditions"])
     def post(self, request: Request) -> Response:
         """Runs a condition over events and answers every outcome, with its explanation. Stores nothing."""
-        body = _read(cast(bytes, request.data))
+        body = _read(body_of(request))
         finding = examine(body.text)
         if finding.reading is None or not finding.ok:
             problems = [

@@ -1,7 +1,7 @@
 """The table of broken texts (broken.txt), and the page docs/language-errors.md that is made of it.
 
-    .venv/bin/python -m tests.conditions_dsl.errors_page           writes the page
-    .venv/bin/python -m tests.conditions_dsl.errors_page --accept  takes the messages of today into the table first: read the diff
+    .venv/bin/python -m tests.conditions_dsl.errors_page             writes the page
+    .venv/bin/python -m tests.conditions_dsl.errors_page --accept    first takes today's messages into the table
 
 An entry is `=== title`, the text, `---`, and what a person is shown.
 """
@@ -17,8 +17,8 @@ TABLE = Path(__file__).with_name("broken.txt")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "language-errors.md"
 HEAD = """# What the condition language says of a slip
 
-Every text below is refused, with the sentence, the caret and, where one is found, the mended text shown under it. The page
-is made from the table that is the test (`tests/conditions_dsl/broken.txt`), so these are the very words.
+Every text below is refused, with the sentence, the caret and, where one is found, the mended text shown under it. The
+page is made from the table that is the test (`tests/conditions_dsl/broken.txt`), so these are the very words.
 """
 
 

@@ -1,14 +1,14 @@
 """A second evaluator, written from the specification's page and sharing no code with the library.
 
-It reads the JSON form of a condition and the full list of events, keeps no state and saves no work: numbers are Fractions,
-every question is answered by looking at all events again.
+It reads the JSON form of a condition and the full list of events, keeps no state and saves no work: numbers are
+Fractions, every question is answered by looking at all events again.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -43,7 +43,7 @@ def read(data, path):
 
 
 def literal(form):
-    (kind, value), = form.items()
+    ((kind, value),) = form.items()
     return (kind, Fraction(value)) if kind == "number" else (kind, value)
 
 
@@ -77,7 +77,11 @@ def test(form, value):
             return isinstance(value, list) and any(same(item, (wanted_kind, wanted)) for item in value)
         if not isinstance(value, str):
             return False
-        return value[: len(wanted)] == wanted if form["how"] == "starts with" else value[len(value) - len(wanted) :] == wanted and len(value) >= len(wanted)
+        return (
+            value[: len(wanted)] == wanted
+            if form["how"] == "starts with"
+            else value[len(value) - len(wanted) :] == wanted and len(value) >= len(wanted)
+        )
     order = form["order"]
     if order == "is":
         return same(value, (wanted_kind, wanted))
@@ -271,10 +275,10 @@ def settles(form, events):
         instant = datetime.fromisoformat(text)
     except ValueError:
         return None
-    since = instant - datetime(1970, 1, 1, tzinfo=timezone.utc)
+    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
     micros = (since.days * 86400 + since.seconds) * 1_000_000 + since.microseconds
-    said = datetime.fromtimestamp(event.time // 1_000_000, tz=timezone.utc)
-    if (instant.astimezone(timezone.utc)) > said.replace(year=said.year + 5):
+    said = datetime.fromtimestamp(event.time // 1_000_000, tz=UTC)
+    if (instant.astimezone(UTC)) > said.replace(year=said.year + 5):
         return None
     return micros + (microseconds(form["window"]) if form["window"] else 0)
 

@@ -3,8 +3,8 @@
     day 0, 10:00   ticket.closed   {"closed_by": "agent"}
     -> confirmed on day 3, 10:00; quantity 1; priority = high
 
-An event without `id` in its data is about the subject "T". Results are told in the order of `run_trial`; `-> nothing` where
-there is no outcome. What a result does not mention is not asked.
+An event without `id` in its data is about the subject "T". Results are told in the order of `run_trial`; `-> nothing`
+where there is no outcome. What a result does not mention is not asked.
 """
 
 from __future__ import annotations
@@ -49,9 +49,7 @@ def read(story, key):
         for part in key[:-1]:
             place = place.setdefault(part, {})
         place.setdefault(key[-1], "T")
-        listed.append(
-            Event(f"e{len(listed)}", found[5].strip('"'), moment(found.group(1, 2, 3, 4)), len(listed), data)
-        )
+        listed.append(Event(f"e{len(listed)}", found[5].strip('"'), moment(found.group(1, 2, 3, 4)), len(listed), data))
     return listed, expected
 
 
@@ -90,7 +88,7 @@ def check(text, story):
 def assert_value(value, name, wanted):
     if name in ("quantity", "amount"):
         found = getattr(value, name)
-        assert (found is None if wanted == "unknown" else found == Decimal(wanted)), (name, found, wanted)
+        assert found is None if wanted == "unknown" else found == Decimal(wanted), (name, found, wanted)
     elif name == "review":
         assert wanted in value.review, value.review
     else:

@@ -28,7 +28,12 @@ literals = st.one_of(
 def tests_of(subject):
     """Tests of a path or a VALUE."""
     return st.one_of(
-        st.builds(lambda s, o, c: {"kind": "compare", **s, "order": o, "literal": c}, subject, st.sampled_from(ORDERS), literals),
+        st.builds(
+            lambda s, o, c: {"kind": "compare", **s, "order": o, "literal": c},
+            subject,
+            st.sampled_from(ORDERS),
+            literals,
+        ),
         st.builds(
             lambda s, cs, no: {"kind": "in", **s, "literals": cs, "not": no},
             subject,
@@ -77,9 +82,7 @@ events_of = event_terms()
 
 @st.composite
 def values(draw):
-    reading = draw(
-        st.sampled_from(["latest", "first", "highest", "lowest", "total", "average", "number", "distinct"])
-    )
+    reading = draw(st.sampled_from(["latest", "first", "highest", "lowest", "total", "average", "number", "distinct"]))
     return {"reading": reading, "path": None if reading == "number" else draw(paths), "event": draw(events_of)}
 
 
@@ -113,7 +116,12 @@ nodes = st.recursive(
         ),
         inner.map(lambda of: {"kind": "not", "of": of}),
         st.builds(
-            lambda group, n, of: {"kind": "group", "group": group, "number": n if group == "at least" else None, "of": of},
+            lambda group, n, of: {
+                "kind": "group",
+                "group": group,
+                "number": n if group == "at least" else None,
+                "of": of,
+            },
             st.sampled_from(["any", "all", "none", "at least"]),
             wholes,
             st.lists(inner, min_size=1, max_size=3),
@@ -180,7 +188,9 @@ dimension_values = st.one_of(
     st.builds(
         lambda choices, otherwise: {"choices": choices, "otherwise": otherwise},
         st.lists(
-            st.builds(lambda text, node: {"text": text, "if": node}, st.sampled_from(TEXTS), nodes), min_size=1, max_size=2
+            st.builds(lambda text, node: {"text": text, "if": node}, st.sampled_from(TEXTS), nodes),
+            min_size=1,
+            max_size=2,
         ),
         st.sampled_from(TEXTS),
     ),
@@ -196,12 +206,16 @@ scalars = st.one_of(
     st.sampled_from(TEXTS),
     st.sampled_from(["2020-06-01T12:00:00Z", "2020-06-01T12:00:00.25+02:00", "2020-06-01", "2099-01-01T00:00:00Z"]),
 )
-anything = st.one_of(scalars, scalars, st.lists(scalars, max_size=3), st.dictionaries(st.sampled_from(["n", "sku", "0"]), scalars))
+anything = st.one_of(
+    scalars, scalars, st.lists(scalars, max_size=3), st.dictionaries(st.sampled_from(["n", "sku", "0"]), scalars)
+)
 
 
 @st.composite
 def data(draw):
-    keys = draw(st.lists(st.sampled_from(["p", "q", "number", "tags", "2fa", "0", "deep", "items", "odd key"]), unique=True))
+    keys = draw(
+        st.lists(st.sampled_from(["p", "q", "number", "tags", "2fa", "0", "deep", "items", "odd key"]), unique=True)
+    )
     out = {}
     for key in keys:
         if key == "deep":

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conditions_dsl import check, from_json, parse, to_json
-from conditions_dsl import logic
+from conditions_dsl import check, from_json, logic, parse, to_json
 
 HEAD = 'outcome x "X"\nper id\n'
 
@@ -55,7 +54,7 @@ WARNED = [
     ("bill when a\nsettle at total t of a", 4, 11, "a number is no time"),
     ("bill when a\nquantity 0", 4, 1, "billed with a quantity of 0"),
     ("bill when a\nsettle after 5 days of silence, at most 1 day", 4, 41, "it alone would settle the outcome"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "line", "column", "words"), WARNED)
@@ -69,16 +68,29 @@ def test_warning(text, line, column, words):
 @pytest.mark.parametrize(
     "text",
     [
-        "bill when a and no b", "bill when latest s of a > 3 and latest s of a < 3.0000000001", "bill when a and at least 1 a",
-        'bill when latest s of a >= "a" and latest s of a < "b"', 'bill when latest s of a contains "x" and latest s of a contains "y"',
-        'bill when latest s of a starts with "x" and latest s of a is not "x"', "bill when latest s of a is not 1 and latest s of a is not 2 and a",
-        "bill when a\nrepeat when b", "bill when a where p is 1\nrepeat when a where p is 2", "bill when no a and b\nrepeat when a",
-        "bill when a\nsettle immediately\ncredit within 1 day when b", "bill when a\nvoid when b\ncredit within 1 day when b",
-        'bill when a\ndimension d = "x" if b else "y" if c else "z"', "bill when a and b ever", "bill when a after b and b after a",
-        "bill when points (3 if a, 1 if b) >= 4", "bill when at least 2 of (a, b)", "bill when a.b\nrepeat when a.c",
-        "bill when number of a > 1 and number of b < 1", "bill when (a or b) and (no a or no b)", "bill when a where (p is 1 or p is 2)",
+        "bill when a and no b",
+        "bill when latest s of a > 3 and latest s of a < 3.0000000001",
+        "bill when a and at least 1 a",
+        'bill when latest s of a >= "a" and latest s of a < "b"',
+        'bill when latest s of a contains "x" and latest s of a contains "y"',
+        'bill when latest s of a starts with "x" and latest s of a is not "x"',
+        "bill when latest s of a is not 1 and latest s of a is not 2 and a",
+        "bill when a\nrepeat when b",
+        "bill when a where p is 1\nrepeat when a where p is 2",
+        "bill when no a and b\nrepeat when a",
+        "bill when a\nsettle immediately\ncredit within 1 day when b",
+        "bill when a\nvoid when b\ncredit within 1 day when b",
+        'bill when a\ndimension d = "x" if b else "y" if c else "z"',
+        "bill when a and b ever",
+        "bill when a after b and b after a",
+        "bill when points (3 if a, 1 if b) >= 4",
+        "bill when at least 2 of (a, b)",
+        "bill when a.b\nrepeat when a.c",
+        "bill when number of a > 1 and number of b < 1",
+        "bill when (a or b) and (no a or no b)",
+        "bill when a where (p is 1 or p is 2)",
     ],
-)  # fmt: skip
+)
 def test_nothing_to_warn_of(text):
     assert check(HEAD + text) == []
 
@@ -106,7 +118,13 @@ def test_a_quoted_name_is_mended_whole():
 
 
 def test_known_events_are_not_warned_of():
-    assert check(HEAD + "bill when ticket.closed and no ticket.esc* and latest s of csat.* > 1".replace("esc*", "escalated"), KNOWN) == []
+    assert (
+        check(
+            HEAD + "bill when ticket.closed and no ticket.esc* and latest s of csat.* > 1".replace("esc*", "escalated"),
+            KNOWN,
+        )
+        == []
+    )
     assert [d.message for d in check(HEAD + "bill when tickets.*", KNOWN)] == [
         "No event that matches `tickets.*` has ever been seen; the nearest is `ticket.closed`."
     ]
@@ -127,14 +145,25 @@ def test_errors_come_alone():
 @pytest.mark.parametrize(
     ("condition", "never", "always"),
     [
-        ("a or no a", False, True), ("a and no a", True, False), ("not (a and no a)", False, True), ("any of (a, no a)", False, False),
-        ("none of (a and no a)", False, True), ("none of (b or no b, a)", True, False), ("at least 0 of (a)", False, True),
-        ("points (1 if a) >= 0", False, True), ("points (1 if a) < 0", True, False), ("number of a >= 0", False, True),
-        ("at least 0 a", False, True), ("latest p of a is present or latest p of a is missing", False, True),
-        ("latest p of a < 3 or latest p of a >= 3", False, False), ("latest p of a in (1, 2) and latest p of a > 2", True, False),
-        ("a or not a after b", False, True), ("a after b or no a after b", False, True), ("not not a", False, False),
+        ("a or no a", False, True),
+        ("a and no a", True, False),
+        ("not (a and no a)", False, True),
+        ("any of (a, no a)", False, False),
+        ("none of (a and no a)", False, True),
+        ("none of (b or no b, a)", True, False),
+        ("at least 0 of (a)", False, True),
+        ("points (1 if a) >= 0", False, True),
+        ("points (1 if a) < 0", True, False),
+        ("number of a >= 0", False, True),
+        ("at least 0 a", False, True),
+        ("latest p of a is present or latest p of a is missing", False, True),
+        ("latest p of a < 3 or latest p of a >= 3", False, False),
+        ("latest p of a in (1, 2) and latest p of a > 2", True, False),
+        ("a or not a after b", False, True),
+        ("a after b or no a after b", False, True),
+        ("not not a", False, False),
     ],
-)  # fmt: skip
+)
 def test_what_is_proven(condition, never, always):
     node = parse(HEAD + f"bill when go and ({condition})").bill.members[1]
     assert logic.never(node) is never

@@ -106,6 +106,9 @@ def test_nesting_to_the_limit(most, one_more):
 def test_nodes_to_the_limit():
     parse(bill(" or ".join(f"a{n}" for n in range(255))))  # and the `or` itself
     parse(bill(" or ".join(f"a{n} where p is {n}" for n in range(127))))
+    parse(bill("a where (" + " and ".join(f"p is {n}" for n in range(254)) + ")"))
+    with pytest.raises(ConditionError, match="more than 256 nodes"):
+        parse(bill("a where (" + " and ".join(f"p is {n}" for n in range(255)) + ")"))
     for over in (range(256), range(257)):
         with pytest.raises(ConditionError, match="more than 256 nodes"):
             parse(bill(" or ".join(f"a{n}" for n in over)))
@@ -113,9 +116,17 @@ def test_nodes_to_the_limit():
         parse(bill(" or ".join(f"a{n}" for n in range(1000))))
 
 
-@pytest.mark.parametrize("window", ["settle after {}", "credit within {} when b", "expire after {} of silence",
-                                    "settle after {} of silence", "settle after 1 day of silence, at most {}",
-                                    "settle {} after latest t of a"])  # fmt: skip
+@pytest.mark.parametrize(
+    "window",
+    [
+        "settle after {}",
+        "credit within {} when b",
+        "expire after {} of silence",
+        "settle after {} of silence",
+        "settle after 1 day of silence, at most {}",
+        "settle {} after latest t of a",
+    ],
+)
 def test_windows_to_the_limit(window):
     text = bill("a\n")
     parse(text + window.format("180 days"))

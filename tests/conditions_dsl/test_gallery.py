@@ -67,7 +67,9 @@ STORIES = {
             -> confirmed on day 1, 09:05""",
         "a chatty conversation ends after 14 days": """
             day 0, 00:00  answer.sent {"by": "agent"}
-            """ + "\n".join(f"day {n // 24}, {n % 24:02}:00  conversation.opened" for n in range(20, 400, 20)) + """
+            """
+        + "\n".join(f"day {n // 24}, {n % 24:02}:00  conversation.opened" for n in range(20, 400, 20))
+        + """
             -> confirmed on day 14, 00:00""",
     },
     "automated_resolution": {
@@ -306,7 +308,7 @@ STORIES = {
             day 20, 09:00  lead.rejected {"reason": "fraud"}
             -> reversed on day 20, 09:00""",
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from conditions_dsl.words import KEYWORDS
 
 from . import errors_page
 
-GALLERY = [p.read_text(encoding="utf-8") for p in sorted(Path(conditions_dsl.__file__).parent.glob("gallery/*.outcome"))]
+GALLERY = [
+    p.read_text(encoding="utf-8") for p in sorted(Path(conditions_dsl.__file__).parent.glob("gallery/*.outcome"))
+]
 HEAD = 'outcome x "X"\nper id\nbill when '
 LIMIT = 0.050
 
@@ -39,9 +41,39 @@ def accepted(text):
 
 
 PIECES = [
-    *sorted(KEYWORDS), *"()=<>,#*.`\"'", "!=", "<=", ">=", "==", "ticket.closed", "t.*", '"x"', '"\\ud800"', "5", "-1", "1e9", "9" * 39, "days",
-    "72 hours", "\n", "\t", "\u00a0", "\u200b", "\x00", "\ud800", "\U0001f600", "é", "a.b.c", "`k k`", "0.5", "null", "AND", "If", "%", "1,000",
-]  # fmt: skip
+    *sorted(KEYWORDS),
+    *"()=<>,#*.`\"'",
+    "!=",
+    "<=",
+    ">=",
+    "==",
+    "ticket.closed",
+    "t.*",
+    '"x"',
+    '"\\ud800"',
+    "5",
+    "-1",
+    "1e9",
+    "9" * 39,
+    "days",
+    "72 hours",
+    "\n",
+    "\t",
+    "\u00a0",
+    "\u200b",
+    "\x00",
+    "\ud800",
+    "\U0001f600",
+    "é",
+    "a.b.c",
+    "`k k`",
+    "0.5",
+    "null",
+    "AND",
+    "If",
+    "%",
+    "1,000",
+]
 
 
 def mutated(chance, text):
@@ -81,23 +113,76 @@ def test_5000_texts_made_of_words():
 
 KB = 1024
 BOMBS = [
-    "", " " * 16 * KB, "\x00", "#" * 16 * KB, "(" * 16_000, ")" * 16_000, HEAD + "(" * 16_000, HEAD + "not " * 4_000, HEAD + "no " * 5_000,
-    HEAD + "a or " * 3_000, HEAD + " or ".join(["a"] * 3_000), HEAD + "a and " + "not (" * 3_000, HEAD + "any of (" * 2_000,
-    HEAD + "a where " + "(" * 10_000, HEAD + "a where p in (" + "1," * 8_000, HEAD + "a where p in (" + ", ".join(["1"] * 900) + ")",
-    HEAD + "a where p in (" + ", ".join(f'"{n:09}"' for n in range(1_100)) + ")", HEAD + '"' + "x" * 15_000, HEAD + "`" * 15_000,
-    HEAD + "'" * 15_000, HEAD + "a" * 15_000, HEAD + "a." * 7_000, HEAD + "." * 15_000, HEAD + "*" * 15_000, HEAD + "a:" * 7_000 + "*",
-    HEAD + "latest " + "a." * 7_000 + "b of x is 1", HEAD + "latest x of y is " + "9" * 15_000, HEAD + "latest x of y is 1e" + "9" * 15_000,
-    HEAD + "latest x of y is 0." + "0" * 15_000 + "1", HEAD + "at least " + "9" * 15_000 + " a", HEAD + "a settle after " + "9" * 15_000 + " days",
-    HEAD + "a settle after " + "1 day " * 2_500, HEAD + "a settle after " + "9" * 38 + " weeks", HEAD + "a within " + "9" * 38 + " weeks of b",
-    HEAD + "a " + "void when b " * 1_200, HEAD + "a " + 'dimension d = latest p of a ' * 500, HEAD + "a dimension d = " + '"x" if a else ' * 1_000 + '"y"',
-    HEAD + "points (" + "1 if a, " * 1_900 + "1 if b) >= 3", HEAD + "points (9 if " * 1_000, "outcome " * 2_000, "per " * 4_000, 'outcome x "' + "\\u0041" * 2_500 + '"',
-    'outcome x "\\ud800"\nper id\nbill when a', 'outcome x "\\u0000"\nper id\nbill when a', "outcome x per " + " or ".join(["a"] * 3_000),
-    "outcome x per " + ", ".join(["a"] * 3_000), "\ufeff" + HEAD + "a", "\r" * 16_000, "\u2028" * 5_000, "\U0001f600" * 4_000, "\ud800" * 5_000, "é" * 8_000,
-    HEAD + "a where p is " + '"' + "\\\\" * 7_000 + '"', HEAD + "a where p is " + '"' + "\\" * 14_999, HEAD + "a AND " * 2_000, HEAD + "a where p is 1 and q is 2 " * 300,
-    HEAD + "".join(f"a{n} AND " for n in range(300)), HEAD + "a where " + " and ".join(f"p{n} is {n}" for n in range(250)),
-    HEAD + " and ".join(f"(a{n} or b{n})" for n in range(85)), HEAD + " and ".join(["a", *["no a"] * 250]), "x" * 17 * KB, "\U0001f600" * 5_000, "1 " * 8_000, '"x" ' * 4_000,
-    HEAD + "at least 1 of (" + "a, " * 4_000, HEAD + "a expire after 1 day of silence " * 400, HEAD + "-" * 15_000, HEAD + "- " * 7_500, HEAD + "= " * 7_500,
-]  # fmt: skip
+    "",
+    " " * 16 * KB,
+    "\x00",
+    "#" * 16 * KB,
+    "(" * 16_000,
+    ")" * 16_000,
+    HEAD + "(" * 16_000,
+    HEAD + "not " * 4_000,
+    HEAD + "no " * 5_000,
+    HEAD + "a or " * 3_000,
+    HEAD + " or ".join(["a"] * 3_000),
+    HEAD + "a and " + "not (" * 3_000,
+    HEAD + "any of (" * 2_000,
+    HEAD + "a where " + "(" * 10_000,
+    HEAD + "a where p in (" + "1," * 8_000,
+    HEAD + "a where p in (" + ", ".join(["1"] * 900) + ")",
+    HEAD + "a where p in (" + ", ".join(f'"{n:09}"' for n in range(1_100)) + ")",
+    HEAD + '"' + "x" * 15_000,
+    HEAD + "`" * 15_000,
+    HEAD + "'" * 15_000,
+    HEAD + "a" * 15_000,
+    HEAD + "a." * 7_000,
+    HEAD + "." * 15_000,
+    HEAD + "*" * 15_000,
+    HEAD + "a:" * 7_000 + "*",
+    HEAD + "latest " + "a." * 7_000 + "b of x is 1",
+    HEAD + "latest x of y is " + "9" * 15_000,
+    HEAD + "latest x of y is 1e" + "9" * 15_000,
+    HEAD + "latest x of y is 0." + "0" * 15_000 + "1",
+    HEAD + "at least " + "9" * 15_000 + " a",
+    HEAD + "a settle after " + "9" * 15_000 + " days",
+    HEAD + "a settle after " + "1 day " * 2_500,
+    HEAD + "a settle after " + "9" * 38 + " weeks",
+    HEAD + "a within " + "9" * 38 + " weeks of b",
+    HEAD + "a " + "void when b " * 1_200,
+    HEAD + "a " + "dimension d = latest p of a " * 500,
+    HEAD + "a dimension d = " + '"x" if a else ' * 1_000 + '"y"',
+    HEAD + "points (" + "1 if a, " * 1_900 + "1 if b) >= 3",
+    HEAD + "points (9 if " * 1_000,
+    "outcome " * 2_000,
+    "per " * 4_000,
+    'outcome x "' + "\\u0041" * 2_500 + '"',
+    'outcome x "\\ud800"\nper id\nbill when a',
+    'outcome x "\\u0000"\nper id\nbill when a',
+    "outcome x per " + " or ".join(["a"] * 3_000),
+    "outcome x per " + ", ".join(["a"] * 3_000),
+    "\ufeff" + HEAD + "a",
+    "\r" * 16_000,
+    "\u2028" * 5_000,
+    "\U0001f600" * 4_000,
+    "\ud800" * 5_000,
+    "é" * 8_000,
+    HEAD + "a where p is " + '"' + "\\\\" * 7_000 + '"',
+    HEAD + "a where p is " + '"' + "\\" * 14_999,
+    HEAD + "a AND " * 2_000,
+    HEAD + "a where p is 1 and q is 2 " * 300,
+    HEAD + "".join(f"a{n} AND " for n in range(300)),
+    HEAD + "a where " + " and ".join(f"p{n} is {n}" for n in range(250)),
+    HEAD + " and ".join(f"(a{n} or b{n})" for n in range(85)),
+    HEAD + " and ".join(["a", *["no a"] * 250]),
+    "x" * 17 * KB,
+    "\U0001f600" * 5_000,
+    "1 " * 8_000,
+    '"x" ' * 4_000,
+    HEAD + "at least 1 of (" + "a, " * 4_000,
+    HEAD + "a expire after 1 day of silence " * 400,
+    HEAD + "-" * 15_000,
+    HEAD + "- " * 7_500,
+    HEAD + "= " * 7_500,
+]
 
 
 @pytest.mark.parametrize("number", range(len(BOMBS)))
@@ -113,26 +198,75 @@ def test_bomb(number):
     assert time.process_time() - begun < 1
 
 
-@pytest.mark.parametrize("form", [
-    None, 5, "x", [], {}, {"outcome": 5}, {"outcome": "x", "per": [["id"]], "bill_when": None}, {"outcome": "x", "per": "id", "bill_when": {}},
-    {"outcome": "x", "per": [["a b"]], "bill_when": {"kind": "seen", "event": {"name": "a"}}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": ""}}},
-    {"outcome": "x y", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a"}}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a"}, "extra": 1}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a", "wildcard": True}}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a", "wildcard": 1}}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "count", "order": "at least", "number": 2, "event": {"name": "a"}}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "count", "order": "at least", "number": "1e99", "event": {"name": "a"}}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "count", "order": "at least", "number": "9" * 99, "event": {"name": "a"}}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a", "where": {"kind": "seen", "event": {"name": "b"}}}}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a"}}, "settle": {"kind": "after"}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a"}}, "settle": {"kind": "after", "window": "5 years"}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a"}}, "settle": {"kind": "after", "window": "999 days"}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a"}, "no": True}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "compare", "path": "p", "order": "is", "literal": {"text": "x"}}},
-    {"outcome": "x", "per": [["id"]], "title": "\ud800", "bill_when": {"kind": "seen", "event": {"name": "a"}}},
-    {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "and", "of": [{"kind": "seen", "event": {"name": "a"}}] * 300}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"outcome": 5},
+        {"outcome": "x", "per": [["id"]], "bill_when": None},
+        {"outcome": "x", "per": "id", "bill_when": {}},
+        {"outcome": "x", "per": [["a b"]], "bill_when": {"kind": "seen", "event": {"name": "a"}}},
+        {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": ""}}},
+        {"outcome": "x y", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a"}}},
+        {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a"}, "extra": 1}},
+        {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a", "wildcard": True}}},
+        {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a", "wildcard": 1}}},
+        {
+            "outcome": "x",
+            "per": [["id"]],
+            "bill_when": {"kind": "count", "order": "at least", "number": 2, "event": {"name": "a"}},
+        },
+        {
+            "outcome": "x",
+            "per": [["id"]],
+            "bill_when": {"kind": "count", "order": "at least", "number": "1e99", "event": {"name": "a"}},
+        },
+        {
+            "outcome": "x",
+            "per": [["id"]],
+            "bill_when": {"kind": "count", "order": "at least", "number": "9" * 99, "event": {"name": "a"}},
+        },
+        {
+            "outcome": "x",
+            "per": [["id"]],
+            "bill_when": {"kind": "seen", "event": {"name": "a", "where": {"kind": "seen", "event": {"name": "b"}}}},
+        },
+        {
+            "outcome": "x",
+            "per": [["id"]],
+            "bill_when": {"kind": "seen", "event": {"name": "a"}},
+            "settle": {"kind": "after"},
+        },
+        {
+            "outcome": "x",
+            "per": [["id"]],
+            "bill_when": {"kind": "seen", "event": {"name": "a"}},
+            "settle": {"kind": "after", "window": "5 years"},
+        },
+        {
+            "outcome": "x",
+            "per": [["id"]],
+            "bill_when": {"kind": "seen", "event": {"name": "a"}},
+            "settle": {"kind": "after", "window": "999 days"},
+        },
+        {"outcome": "x", "per": [["id"]], "bill_when": {"kind": "seen", "event": {"name": "a"}, "no": True}},
+        {
+            "outcome": "x",
+            "per": [["id"]],
+            "bill_when": {"kind": "compare", "path": "p", "order": "is", "literal": {"text": "x"}},
+        },
+        {"outcome": "x", "per": [["id"]], "title": "\ud800", "bill_when": {"kind": "seen", "event": {"name": "a"}}},
+        {
+            "outcome": "x",
+            "per": [["id"]],
+            "bill_when": {"kind": "and", "of": [{"kind": "seen", "event": {"name": "a"}}] * 300},
+        },
+    ],
+)
 def test_hostile_form(form):
     with pytest.raises(ConditionError) as caught:
         from_json(form)
@@ -149,14 +283,36 @@ def test_forms_as_deep_as_they_please():
         deep = deep["of"]
 
 
-@pytest.mark.parametrize("leaves", [
-    None, [], {}, "seen", [5], [{}], [{"fact": "a"}], [{"fact": 5, "operator": "seen"}], [{"fact": "a", "operator": "regex"}], [{"fact": "", "operator": "seen"}],
-    [{"fact": "a", "operator": "gte"}], [{"fact": "a", "operator": "gte", "value": "5"}], [{"fact": "a", "operator": "count_gte", "value": 1.5}],
-    [{"fact": "a", "operator": "count_gte", "value": -1}], [{"fact": "a", "operator": "count_gte", "value": True}], [{"fact": "a", "operator": "match", "value": None}],
-    [{"fact": "a", "operator": "match", "value": [1]}], [{"fact": "a", "operator": "lt", "value": float("nan")}], [{"fact": "a", "operator": "lt", "value": 10**40}],
-    [{"fact": "a", "operator": "seen", "extra": 1}], [{"fact": "a\ud800", "operator": "seen"}], [{"fact": "a", "operator": "not seen"}],
-    [{"fact": "a", "operator": "count_lte", "value": 3}], [{"fact": "a", "operator": "not lt", "value": 4}], [{"fact": "a", "operator": ["seen"]}],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        None,
+        [],
+        {},
+        "seen",
+        [5],
+        [{}],
+        [{"fact": "a"}],
+        [{"fact": 5, "operator": "seen"}],
+        [{"fact": "a", "operator": "regex"}],
+        [{"fact": "", "operator": "seen"}],
+        [{"fact": "a", "operator": "gte"}],
+        [{"fact": "a", "operator": "gte", "value": "5"}],
+        [{"fact": "a", "operator": "count_gte", "value": 1.5}],
+        [{"fact": "a", "operator": "count_gte", "value": -1}],
+        [{"fact": "a", "operator": "count_gte", "value": True}],
+        [{"fact": "a", "operator": "match", "value": None}],
+        [{"fact": "a", "operator": "match", "value": [1]}],
+        [{"fact": "a", "operator": "lt", "value": float("nan")}],
+        [{"fact": "a", "operator": "lt", "value": 10**40}],
+        [{"fact": "a", "operator": "seen", "extra": 1}],
+        [{"fact": "a\ud800", "operator": "seen"}],
+        [{"fact": "a", "operator": "not seen"}],
+        [{"fact": "a", "operator": "count_lte", "value": 3}],
+        [{"fact": "a", "operator": "not lt", "value": 4}],
+        [{"fact": "a", "operator": ["seen"]}],
+    ],
+)
 def test_hostile_witn_list(leaves):
     with pytest.raises(ConditionError) as caught:
         from_witn(leaves)
@@ -164,20 +320,52 @@ def test_hostile_witn_list(leaves):
 
 
 EVERYTHING = HEAD + (
-    "a and (latest p.q.0 of a is 1 or first p of a contains 5 or highest p of a > 1 or lowest p of a < 1 or total p of a = 1 or "
+    "a and (latest p.q.0 of a is 1 or first p of a contains 5 or highest p of a > 1 or lowest p of a < 1 or "
+    "total p of a = 1 or "
     "average p of a != 1 or number of distinct p of a > 3 or a within 1 day of a)\nper2"
-).replace("\nper2", "\nsettle at latest p of a\nquantity total p of a\namount average p of a\ndimension d = latest p of a")
+).replace(
+    "\nper2", "\nsettle at latest p of a\nquantity total p of a\namount average p of a\ndimension d = latest p of a"
+)
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        None, True, "", "x" * 200_000, "\ud800", 0, -1, 10**5_000, -(10**38), 1.5, float("nan"), float("inf"), -0.0, 5e-324, 1.7e308,
-        Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity"), Decimal("1e999999"), Decimal("1e-999999"), Decimal("9" * 5_000), [], {}, [[]] * 1_000,
-        {"q": []}, {"q": [1]}, {"q": {"0": 1}}, [None], (1, 2), b"bytes", {"q": None}, object(),
+        None,
+        True,
+        "",
+        "x" * 200_000,
+        "\ud800",
+        0,
+        -1,
+        10**5_000,
+        -(10**38),
+        1.5,
+        float("nan"),
+        float("inf"),
+        -0.0,
+        5e-324,
+        1.7e308,
+        Decimal("NaN"),
+        Decimal("sNaN"),
+        Decimal("-Infinity"),
+        Decimal("1e999999"),
+        Decimal("1e-999999"),
+        Decimal("9" * 5_000),
+        [],
+        {},
+        [[]] * 1_000,
+        {"q": []},
+        {"q": [1]},
+        {"q": {"0": 1}},
+        [None],
+        (1, 2),
+        b"bytes",
+        {"q": None},
+        object(),
     ],
     ids=lambda value: type(value).__name__,
-)  # fmt: skip
+)
 def test_hostile_values(value):
     program = compile(parse(EVERYTHING))
     facts = program.new("attempt")

@@ -29,7 +29,6 @@ def many(share=1.0):
     )
 
 
-
 def fraction(number):
     return None if number is None else Fraction(number)
 
@@ -141,12 +140,15 @@ def flat(leaves, events):
             holds = kinds[0] == kinds[1]
         else:
             limit = naive.exact(wanted)
-            holds = number is not None and {
-                "gte": number >= limit,
-                "lte": number <= limit,
-                "gt": number > limit,
-                "lt": number < limit,
-            }[plain]
+            holds = (
+                number is not None
+                and {
+                    "gte": number >= limit,
+                    "lte": number <= limit,
+                    "gt": number > limit,
+                    "lt": number < limit,
+                }[plain]
+            )
         if holds is operator.startswith("not "):
             return False
     return True
@@ -170,7 +172,9 @@ def leaf_lists(draw):
 @many()
 @given(leaf_lists(), strategies.event_lists(), st.lists(strategies.anything, min_size=8, max_size=8))
 def test_an_import_gives_the_verdicts_of_its_flat_list(leaves, events, found):
-    events = [event._replace(data={"properties": {"value": value}}) for event, value in zip(events, found, strict=False)]
+    events = [
+        event._replace(data={"properties": {"value": value}}) for event, value in zip(events, found, strict=False)
+    ]
     try:
         program = compile(from_witn(leaves))
     except ConditionError as refused:

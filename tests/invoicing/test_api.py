@@ -117,6 +117,24 @@ def test_a_lines_outcomes(api: Api, issued: Invoice) -> None:
     assert api("GET", other).status_code == 404
 
 
+def test_an_outcome_says_where_it_is_billed(api: Api, issued: Invoice, world: World) -> None:
+    line = issued.lines.order_by("position")[0]
+    billed = line.billed.first()
+    assert billed is not None
+    detail = api("GET", f"/v1/outcomes/{ids.encode('out', billed.outcome_id)}").json()
+    assert detail["invoice_line"] == {
+        "id": ids.encode("line", line.id),
+        "invoice": ids.encode("inv", issued.id),
+        "number": "HF-000001",
+    }
+    assert detail["unbilled"] is None
+    waiting = world.outcome(issued.customer, MARCH, review=["quantity_unknown"])
+    detail = api("GET", f"/v1/outcomes/{ids.encode('out', waiting.id)}").json()
+    assert detail["invoice_line"] is None
+    assert detail["unbilled"]["reason"] == "review"
+    assert detail["unbilled"]["message"].startswith("A person must complete it")
+
+
 def test_the_pdf(api: Api, issued: Invoice) -> None:
     answer = api("GET", f"/v1/invoices/{ids.encode('inv', issued.id)}/pdf")
     assert answer.status_code == 200

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from outcomes.evaluation import evaluate_waiting
 from tests.access.conftest import Api, check_envelope
+from tests.outcomes import factories
 
 pytestmark = pytest.mark.django_db
 
@@ -129,3 +131,16 @@ def test_nothing_is_stored(api: Api, django_assert_num_queries: Any) -> None:
     run(api, event("a", "ticket.closed", "2026-03-01T10:00:00Z"))
     with django_assert_num_queries(0):
         run(api, event("a", "ticket.closed", "2026-03-01T10:00:00Z"))
+
+
+def test_the_checker_knows_the_event_names_that_were_seen(api: Api, at: Any) -> None:
+    """A slip in an event name is told, with the name that was meant; before the first event none is."""
+    text = "outcome x per a bill when ticket.close"
+    before = api.post("/v1/conditions/check", {"text": text}).json()
+    assert [d for d in before["diagnostics"] if "never" in d["message"]] == []
+    factories.customer()
+    factories.say("ticket.closed", at(2026, 1, 1), now=at(2026, 1, 1))
+    evaluate_waiting(at(2026, 1, 1))
+    [warning] = api.post("/v1/conditions/check", {"text": text}).json()["diagnostics"]
+    assert warning["severity"] == "warning"
+    assert "ticket.closed" in warning["message"] + warning.get("fix", "")
