@@ -15,6 +15,8 @@ from conditions_dsl.silence import true_of_silence
 _Finding = tuple[int, str] | tuple[int, str, Edit]
 # How many pairs are tried to name the two that exclude each other: a courtesy, that must stay cheap.
 _MOST_PAIRS = 500
+# How many known event names are looked through for the nearest one.
+_MOST_COMPARED = 5_000
 
 
 def check(condition: m.Condition | str, known_events: Collection[str] | None = None) -> list[Diagnostic]:
@@ -217,14 +219,16 @@ def _choices(condition: m.Condition) -> Iterator[_Finding]:
 
 
 def _unseen(condition: m.Condition, known_events: Collection[str]) -> Iterator[_Finding]:
+    known = frozenset(known_events)
     told: set[m.EventName] = set()
     for term in m.event_terms(condition):
         name = term.name
-        if name in told or any(name.matches(known) for known in known_events):
+        seen = any(map(name.matches, known)) if name.wildcard else name.text in known
+        if seen or name in told:
             continue
         told.add(name)
         written = printer.event_name(name)
-        near = difflib.get_close_matches(name.text.rstrip(".:/"), list(known_events)[:5_000], 1, 0.6)
+        near = difflib.get_close_matches(name.text.rstrip(".:/"), sorted(known)[:_MOST_COMPARED], 1, 0.6)
         if near and not name.wildcard:
             fix = printer.event_name(m.EventName(near[0]))
             length = len(_written(condition.source or "", name))

@@ -80,9 +80,12 @@ def _mentions(condition: m.Condition) -> Callable[[str], bool]:
     terms = {term.name for term in m.event_terms(condition)}
     exact = frozenset(name.text for name in terms if not name.wildcard)
     wildcards = tuple(name for name in terms if name.wildcard)
+    prefixes = tuple(name.text for name in wildcards)
 
     def mentions(event_type: str) -> bool:
-        return event_type in exact or any(name.matches(event_type) for name in wildcards)
+        if event_type in exact:
+            return True
+        return event_type.startswith(prefixes) and any(name.matches(event_type) for name in wildcards)
 
     return mentions
 

@@ -159,6 +159,6 @@ def _totals(node: m.Points) -> tuple[Decimal, ...]:
     for weight, member in live:
         added = {v.EXACT.add(total, weight) for total in totals}
         totals = added if always(member) else totals | added
-        if len(totals) > 4_096:
+        if len(totals) > 256:
             return (node.number, v.EXACT.add(node.number, 1), v.EXACT.subtract(node.number, 1))
     return tuple(totals)

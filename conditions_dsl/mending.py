@@ -7,6 +7,7 @@ module may guess freely. Every guess is a rule of its own: a generator of propos
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -68,19 +69,12 @@ def _filter_without_parentheses(slip: Slip) -> Iterator[Mend]:
 
 def _phrase(slip: Slip) -> Iterator[Mend]:
     """Ways of saying a comparison, a count or a clause that the language says otherwise."""
-    yield from _phrases_at(slip, [t for t in (slip.token, slip.back(1), slip.back(2)) if t is not None])
-
-
-def _phrases_at(slip: Slip, tokens: list[Token]) -> Iterator[Mend]:
-    for token in tokens:
-        start = token.start_pos or 0
-        for pattern, instead in phrases.PHRASES:
-            if found := pattern.match(slip.text, start):
-                written = found.expand(instead)
-                said = f"`{' '.join(found[0].split())}` is written `{written.strip()}`." if written.strip() else (
-                    f"`{found[0].strip()}` is one word too many here."
-                )  # fmt: skip
-                yield Mend((Edit(found.start(), found.end(), written),), said)
+    starts = [token.start_pos or 0 for token in (slip.token, slip.back(1), slip.back(2)) if token is not None]
+    for start, (pattern, instead) in itertools.product(starts, phrases.PHRASES):
+        if found := pattern.match(slip.text, start):
+            written, said = found.expand(instead), " ".join(found[0].split())
+            is_written = f"is written `{written.strip()}`" if written.strip() else "is one word too many here"
+            yield Mend((Edit(found.start(), found.end(), written),), f"`{said}` {is_written}.")
 
 
 def _synonym(slip: Slip) -> Iterator[Mend]:
@@ -104,9 +98,8 @@ def _literal(slip: Slip) -> Iterator[Mend]:
     if not slip.wants_literal() or slip.compares_values() or token is None or token.type in ("STRING", "DECIMAL"):
         return
     start = token.start_pos or 0
-    line = re.compile(r"[^\n,()#\"]*").match(slip.text, start)
-    assert line is not None
-    said = re.split(r"\s+(?:and|or|if|else|after|within)\b", line[0])[0].strip()
+    end = min((at for sign in '\n,()#"' if (at := slip.text.find(sign, start)) >= 0), default=len(slip.text))
+    said = re.split(r"\s+(?:and|or|if|else|after|within)\b", slip.text[start:end])[0].strip()
     if re.fullmatch(r"\.\d+|\d+\.", str(token)):
         number = "0" + token if token.startswith(".") else token.rstrip(".")
         yield Mend(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import inf
 from pathlib import Path as File
 from typing import Final
@@ -34,6 +33,7 @@ _JOINTS: Final = frozenset({"AND", "OR"})
 # accident, with thousands of words, is refused without.
 _TOKENS_FOR_MENDING: Final = 1_200
 _MOST_MENDS: Final = 16
+_MENDED_PROBLEMS: Final = 3
 
 
 def parse(text: str) -> Condition:
@@ -46,7 +46,8 @@ def parse(text: str) -> Condition:
         return _parse(text)
     except _Refused as refused:
         tries = min(_MOST_MENDS, _TOKENS_FOR_MENDING // max(1, refused.tokens))
-        found = tuple(_diagnose(text, problem, tries if first else 0) for first, problem in refused.in_order())
+        told = enumerate(refused.problems)
+        found = tuple(_diagnose(text, problem, tries if n < _MENDED_PROBLEMS else 0) for n, problem in told)
         raise ConditionError(text, found) from None
 
 
@@ -58,15 +59,13 @@ class _Refused(Exception):
         self.problems = sorted(problems, key=lambda problem: problem.at)
         self.tokens = tokens
 
-    def in_order(self) -> Iterator[tuple[bool, Problem]]:
-        for index, problem in enumerate(self.problems):
-            yield index < 3, problem
-
 
 def _parse(text: str, advise: bool = True) -> Condition:
     """`advise`: whether a fault is to be told to a person; else only its place counts."""
     if len(text) > words.MAX_TEXT_BYTES or len(text.encode("utf-8", "surrogatepass")) > words.MAX_TEXT_BYTES:
         raise _Refused([Problem(0, "The text is longer than 16 KiB, the most a condition may be.")], words.MAX_TOKENS)
+    if unstorable := words.UNSTORABLE.search(text):  # in a comment too: the text itself is kept
+        raise _Refused([mending.strange_character(text, unstorable.start())], 1)
     tokens, fault = _scan(text)
     try:
         _count(tokens)

@@ -52,7 +52,7 @@ def getter(path: m.Path) -> Getter:
 
     def get(data: Any) -> Any:
         for key, index in steps:
-            if isinstance(data, Mapping):
+            if data.__class__ is dict or isinstance(data, Mapping):
                 data = data.get(key)
             elif index is not None and isinstance(data, list | tuple) and index < len(data):
                 data = data[index]

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
@@ -136,7 +136,7 @@ class InboxAdmin(ReadOnly, ModelAdmin):
     def dismiss(self, request: HttpRequest, queryset: QuerySet[InboxItem]) -> None:
         chosen = list(queryset.values_list("id", flat=True))
         count = inbox.dismiss(inbox.waiting(ids=chosen), now=timezone.now())
-        messages.info(request, f"Dismissed {count} items; they stay readable here.")
+        messages.info(request, f"Dismissed {count}; they stay readable here.")
 
     def has_handle_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("outcomes.change_inboxitem")
@@ -159,7 +159,7 @@ class ImportAdmin(ReadOnly, ModelAdmin):
     def close(self, request: HttpRequest, queryset: QuerySet[Import]) -> None:
         for found in queryset:
             imports.close_import(found.id, now=timezone.now())
-        messages.info(request, format_html("Closed {} imports.", len(queryset)))
+        messages.info(request, f"Imports closed: {len(queryset)}.")
 
     def has_handle_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("outcomes.change_import")

@@ -28,6 +28,7 @@ EVENT_COLUMNS = f"e.event_id, e.type, {_us('e.time')}, e.seq, e.data::text"
 
 _decode_data = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="string").encode
+_encode_body = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def read_event_row(row: Sequence[Any]) -> Event:
@@ -261,7 +262,15 @@ def write_inbox(cursor: CursorWrapper, unkeyed: Sequence[tuple[Event, int, list[
             customer_key=keys[customer],
             event_id=event.id,
             type=event.type,
-            body=_encode(event.data).decode(),
+            body=_encode_body(
+                {
+                    "id": event.id,
+                    "type": event.type,
+                    "customer": keys[customer],
+                    "time": from_us(event.time),
+                    "data": event.data,
+                }
+            ).decode(),
             reason=InboxItem.Reason.MISSING_KEY,
             message="No condition that mentions this event found its key (a text of at most "
             f"{MAX_KEY_BYTES} bytes, a number, true or false) in `data`: "

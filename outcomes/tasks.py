@@ -23,7 +23,12 @@ def ring() -> None:
     """
     try:
         if cache.add(WAKE_FLAG, 1, WAKE_FLAG_SECONDS):
-            wake.apply_async(retry=False)
+            try:
+                wake.apply_async(retry=False)
+            except Exception:
+                # No message lies in the queue after all: the next to ring must not believe one does.
+                cache.delete(WAKE_FLAG)
+                raise
     except Exception as error:  # noqa: BLE001  -- any failure of broker or cache, of whatever client library
         log.warning("wake_up_not_sent", error=str(error))
 

@@ -20,13 +20,15 @@ from settlement.watermark import graces, paused_customers, watermarks
 BATCH = 10_000
 
 # What is due and whose past is known. `queue` tells the two kinds apart: rows without one change by the clock alone.
-# The columns come from the locked row itself: a second look at the table would see it as it was when the statement
-# began, before an evaluation that committed meanwhile.
+# The watermarks are read by the same statement, which so sees every event accepted before it. The columns come from the
+# locked row itself: a second look at the table would see it as it was when the statement began, before an evaluation
+# that committed meanwhile.
 _DUE = """
 SELECT o.id, o.state, o.due_at, o.settles_at FROM outcomes_outcome o
-JOIN unnest(%(marks)s::timestamptz[]) WITH ORDINALITY AS m(mark, n) ON m.n = o.partition + 1
+LEFT JOIN (SELECT p.partition, min(p."time") AS earliest FROM outcomes_pending p GROUP BY p.partition) AS w
+    ON w.partition = o.partition
 LEFT JOIN unnest(%(graced)s::bigint[], %(graces)s::interval[]) AS g(customer_id, grace) ON g.customer_id = o.customer_id
-WHERE o.due_at <= %(until)s AND o.due_at <= m.mark - coalesce(g.grace, interval '0')
+WHERE o.due_at <= %(until)s AND o.due_at <= least(%(now)s, w.earliest) - coalesce(g.grace, interval '0')
   AND o.customer_id <> ALL(%(paused)s::bigint[]) AND (o.queue IS NULL) = %(by_clock)s
 ORDER BY o.due_at, o.id LIMIT %(batch)s
 FOR UPDATE OF o SKIP LOCKED
@@ -39,7 +41,7 @@ settled AS (
         state = CASE WHEN old.state = 'open' THEN 'missed' WHEN old.settles_at IS NULL THEN 'void' ELSE 'confirmed' END,
         settled_at = CASE WHEN old.state = 'provisional' THEN old.settles_at END,
         ended_at = CASE WHEN old.state = 'open' OR old.settles_at IS NULL THEN old.due_at END,
-        -- Whatever ends unbilled is worth nothing; only what is confirmed keeps its figures (as `Booked.follow` has it).
+        -- Whatever ends unbilled is worth nothing; only what is confirmed keeps its figures; so in `Booked.follow`.
         quantity = CASE WHEN old.settles_at IS NOT NULL THEN o.quantity END,
         amount = CASE WHEN old.settles_at IS NOT NULL THEN o.amount END,
         dimensions = CASE WHEN old.settles_at IS NOT NULL THEN o.dimensions ELSE '{{}}' END,
@@ -87,7 +89,6 @@ def _scope(now: datetime, until: datetime) -> dict:
     return {
         "now": now,
         "until": until,
-        "marks": watermarks(now),
         "graced": list(waits),
         "graces": list(waits.values()),
         "paused": paused_customers(),
@@ -105,9 +106,10 @@ def _settle_queued(cursor: CursorWrapper, scope: dict, now: datetime) -> Counter
     cursor.execute(_DUE, {**scope, "by_clock": False})
     rows = load_due(cursor, [row[0] for row in cursor.fetchall()])
     waits = dict(zip(scope["graced"], scope["graces"], strict=True))
+    marks = watermarks(now)
     booked: Counter[str] = Counter()
     for row, partition, customer in rows:
-        mark = min(scope["marks"][partition] - waits.get(customer, timedelta()), scope["until"])
+        mark = min(marks[partition] - waits.get(customer, timedelta()), scope["until"])
         booked.update(_book_queue(row, to_us(mark)))
     write_booked(cursor, [row for row, _, _ in rows], now)
     return booked

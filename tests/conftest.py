@@ -8,13 +8,31 @@ import pytest
 from django.apps import apps
 from django.core.cache import cache
 from django.db import connection, connections
-from django.test.utils import setup_databases  # noqa: F401  (imported early: pools and drivers before any frozen clock)
+from django.test.utils import setup_databases, teardown_databases
 
 from access import keys
 from outcomes import event_types
 
 # Rows that migrations make, and that tests count on.
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None,
+    django_db_blocker: Any,
+    django_db_modify_db_settings: None,
+    django_db_keepdb: bool,
+) -> Iterator[None]:
+    """The test database, whatever is chosen to run. pytest-django's own makes none where no test has its marker, and
+    `committed`, whose tests have none, would then empty the database that the settings name.
+    """
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, keepdb=django_db_keepdb)
+    yield
+    if not django_db_keepdb:
+        with django_db_blocker.unblock():
+            teardown_databases(made, verbosity=0)
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,13 @@ from conditions_dsl import Event
 
 from . import naive
 
-NAMES = ["a", "b", "t.x", "t.y", "t.x.z", "job/run", "odd name", "when", "t.*"]
+# Few names, some of them often: events that match two terms of one condition are where the traps are.
+NAMES = ["a", "a", "a", "t.x", "t.x", "t.y", "b", "t.x.z", "job/run", "odd name", "when", "t.*"]
 PATHS = ["p", "q", "deep.n", "items.0.sku", "items.1", "number", "`odd key`.v", "tags", "2fa", "0"]
 NUMBERS = ["0", "5", "-5", "5.5", "0.1", "0.3", "1000000", "12345678901234567890123456789012345678", "1e30"]
 TEXTS = ["", "5", "agent", "Agent", "true", "é", "\U0001f600", 'quote " and \\', "a\nb", "ag", "2020-01-02T00:00:00Z"]
 ORDERS = ["is", "is not", "<", "<=", ">", ">="]
-DURATIONS = ["0 seconds", "1 second", "2 minutes", "1 hour 30 minutes", "1 day", "2 weeks"]
+DURATIONS = ["0 seconds", "1 second", "1 minute", "1 hour 1 minute", "1 day", "2 weeks"]
 
 paths = st.sampled_from(PATHS)
 literals = st.one_of(
@@ -72,9 +73,9 @@ filters = joined(tests_of(paths.map(lambda path: {"path": path})), 3)
 
 @st.composite
 def event_terms(draw):
-    wildcard = draw(st.integers(0, 5)) == 0
-    name = draw(st.sampled_from(["t.", "job/", "t.x."])) if wildcard else draw(st.sampled_from(NAMES))
-    return {"name": name, "wildcard": wildcard, "where": draw(st.none() | filters)}
+    wildcard = draw(st.integers(0, 3)) == 0
+    name = draw(st.sampled_from(["t.", "t.", "job/", "t.x."])) if wildcard else draw(st.sampled_from(NAMES))
+    return {"name": name, "wildcard": wildcard, "where": draw(st.none() | st.none() | filters)}
 
 
 events_of = event_terms()
@@ -105,6 +106,13 @@ leaves = st.one_of(
         flags,
     ),
     tests_of(values().map(lambda value: {"value": value})),
+    tests_of(values().map(lambda value: {"value": value})),
+    st.builds(
+        lambda e, d, no: {"kind": "within", "event": e, "duration": d, "reference": {**e, "where": None}, "no": no},
+        events_of,
+        st.sampled_from(DURATIONS[:4]),
+        flags,
+    ),
 )
 nodes = st.recursive(
     leaves,

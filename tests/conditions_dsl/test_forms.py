@@ -390,6 +390,7 @@ def folded(clauses, listed, scope="attempt"):
         ("quantity number of distinct n of a", NUMBERS, 4),
         ("quantity number of distinct n of a", [], 0),
         ("quantity first n of a", [ev("a", n=7), A], 7),
+        ("quantity first n of a", [A, ev("a", n=7)], None),
         ("quantity highest n of a", NUMBERS, Decimal("2.5")),
     ],
 )

@@ -111,6 +111,17 @@ def test_5000_texts_made_of_words():
         accepted(chance.choice(["", HEAD, HEAD + "a "]) + words)
 
 
+@pytest.mark.parametrize("character", ["\x00", "\ud800", "\udfff"])
+@pytest.mark.parametrize(
+    "text", ["a # {}", 'a where p is "{}"', "a where `{}` is 1", "a{}", '"{}"', "a void when b # {}"]
+)
+def test_what_no_database_can_keep_is_refused_everywhere(text, character):
+    with pytest.raises(ConditionError) as caught:
+        parse(HEAD + text.replace("{}", character))
+    assert f"U+{ord(character):04X}" in caught.value.diagnostic.message
+    parse(caught.value.diagnostic.fix or HEAD + "a")
+
+
 KB = 1024
 BOMBS = [
     "",

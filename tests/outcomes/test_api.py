@@ -395,7 +395,9 @@ def test_imports_that_are_not_there(api: Api) -> None:
     assert not Event.objects.exists()
 
 
-@pytest.mark.parametrize("body", [{"name": 1}, {"name": "x" * 256}, {"name": "a\0"}, {"name": None}, {"nom": "x"}, [], 0])
+@pytest.mark.parametrize(
+    "body", [{"name": 1}, {"name": "x" * 256}, {"name": "a\0"}, {"name": None}, {"nom": "x"}, [], 0]
+)
 def test_an_import_takes_a_name_and_nothing_else(api: Api, body: Any) -> None:
     response = api.post("/v1/imports", body)
     assert response.status_code in (400, 422), response.content
@@ -589,7 +591,9 @@ def test_pages_of_an_outcomes_events(api: Api) -> None:
     assert (first["has_more"], second["has_more"]) == (True, False)
 
 
-@pytest.mark.parametrize("text", ["out_00000000000000000000000000", "out_1", "inv_00000000000000000000000000", "x" * 300])
+@pytest.mark.parametrize(
+    "text", ["out_00000000000000000000000000", "out_1", "inv_00000000000000000000000000", "x" * 300]
+)
 def test_outcomes_that_are_not_there(api: Api, text: str) -> None:
     check_envelope(api.get(f"/v1/outcomes/{text}"), 404, "not_found")
     check_envelope(api.get(f"/v1/outcomes/{text}/events"), 404, "not_found")

@@ -51,7 +51,9 @@ def acme() -> Any:
 FIRST = b'{"id":"e1","type":"closed","customer":"acme","time":"2026-03-01T00:00:00Z","data":{"a":1,"b":[5,{"c":null}]}}'
 SAME = {
     "again": FIRST,
-    "other key order": b'{"data":{"b":[5,{"c":null}],"a":1},"time":"2026-03-01T00:00:00Z","customer":"acme","type":"closed","id":"e1"}',
+    "other key order": (
+        b'{"data":{"b":[5,{"c":null}],"a":1},"time":"2026-03-01T00:00:00Z","customer":"acme","type":"closed","id":"e1"}'
+    ),
     "white space": FIRST.replace(b",", b" ,\n\t").replace(b":1", b" : 1"),
     "1.0 for 1": FIRST.replace(b'"a":1', b'"a":1.0'),
     "1e0 for 1": FIRST.replace(b'"a":1', b'"a":1e0'),
@@ -96,7 +98,9 @@ def test_long_numbers_stay_exact(more: bytes) -> None:
     body = b'{"id":"e%d","type":"t","customer":"acme","data":{"n":%s}}'
     assert verdicts(raw(body % (1, more), body % (2, less))) == ["accepted"] * 2
     assert verdicts(raw(body % (1, less))) == ["id_conflict"]
-    kept = [str(stored_event(seq).data["n"]).encode() for seq in Event.objects.order_by("seq").values_list("seq", flat=True)]
+    kept = [
+        str(stored_event(seq).data["n"]).encode() for seq in Event.objects.order_by("seq").values_list("seq", flat=True)
+    ]
     assert kept == [more, less]
 
 

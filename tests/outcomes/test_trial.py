@@ -86,7 +86,12 @@ def test_events_may_come_in_any_order(api: Api) -> None:
 
 @pytest.mark.parametrize(
     ("data", "subject"),
-    [({"ticket_id": "Ä-1"}, "Ä-1"), ({"ticket_id": 5.0}, "5"), ({"ticket_id": True}, "true"), ({"ticket_id": 1e2}, "100")],
+    [
+        ({"ticket_id": "Ä-1"}, "Ä-1"),
+        ({"ticket_id": 5.0}, "5"),
+        ({"ticket_id": True}, "true"),
+        ({"ticket_id": 1e2}, "100"),
+    ],
 )
 def test_the_subject_is_the_key_as_text(api: Api, data: dict[str, Any], subject: str) -> None:
     [outcome] = run(api, event("a", "ticket.closed", "2026-03-01T10:00:00Z", **data))
