@@ -64,7 +64,7 @@ def examine(text: str, known_events: Collection[str] | None = None) -> Finding:
 
 
 def examine_here(text: str) -> Finding:
-    """As `examine`, with the event names seen in this installation; before the first, no name is held against a text."""
+    """As `examine`, with the event names seen in this installation; before the first one, none is amiss."""
     return examine(text, {name for seen in SEEN_EVENTS for name in seen()} or None)
 
 

@@ -291,8 +291,12 @@ def outcome_billing(outcome: Outcome) -> dict[str, Any]:
             "invoice": public_id(line.invoice),
             "number": line.invoice.number,
         },
-        "unbilled": None if reason is None else {"reason": reason, "message": f"{REASONS[reason][0].upper()}{REASONS[reason][1:]}."},
+        "unbilled": None if reason is None else {"reason": reason, "message": _sentence(REASONS[reason])},
     }
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def overdue(*, now: datetime) -> QuerySet[Invoice]:
