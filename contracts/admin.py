@@ -10,6 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, StackedInline
 
+from access.readonly import ReadOnly
 from access.times import format_rfc3339
 from contracts import durations, queries
 from contracts.admin_forms import ConditionForm, ContractForm, CustomerForm, UseCaseForm
@@ -24,19 +25,6 @@ from contracts.models import (
     RateCardVersion,
 )
 from contracts.prices import label, stored, unit_price_text
-
-
-class ReadOnly:
-    """Nobody adds, changes or deletes here: writes go through the use cases."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class Creating(ReadOnly):

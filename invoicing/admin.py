@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -16,24 +16,12 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
 from access.errors import ApiError
+from access.readonly import ReadOnly
 from invoicing import pdf, texts
 from invoicing.issue import issue
 from invoicing.models import Invoice, InvoiceLine, NumberSeries, ParkedCustomer
 from invoicing.payment import mark_paid
 from invoicing.void import void
-
-
-class ReadOnly:
-    """Nothing is added, changed or deleted by a form: rows here are written by use cases only."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 class InvoiceLineInline(ReadOnly, TabularInline):

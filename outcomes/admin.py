@@ -1,7 +1,5 @@
 """The admin over events and outcomes: everything can be looked at, nothing frozen can be changed."""
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,6 +10,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import display
 
+from access.readonly import ReadOnly
 from outcomes import imports, inbox
 from outcomes.models import Event, Import, InboxItem, Journal, Outcome
 from outcomes.queries import events_of, plain
@@ -23,19 +22,6 @@ STATE_COLOURS = {
     "reversed": "danger",
     "void": "danger",
 }
-
-
-class ReadOnly:
-    """Rows that are computed, not typed: shown, never added, changed or deleted by hand."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class JournalInline(ReadOnly, TabularInline):

@@ -289,7 +289,7 @@ def test_refusals_of_the_use_cases_name_lines_too(write: Write) -> None:
         ({"rate_cards/gold.yaml": CARD.replace("2.00", "!!python/name:os.system")}, ("rate_cards/gold.yaml", 4)),
         ({"rate_cards/gold.yaml": CARD + '    match: {priority: "\\0"}\n'}, ("rate_cards/gold.yaml", 5)),
         ({"rate_cards/gold.yaml": CARD + '    match: {priority: "\\ud800"}\n'}, ("rate_cards/gold.yaml", 5)),
-        ({"conditions/nul.outcome": TICKET.replace("resolved_ticket", "nul") + "# \0"}, ("conditions/nul.outcome", 1)),
+        ({"conditions/nul.outcome": TICKET.replace("resolved_ticket", "nul") + "# \0"}, ("conditions/nul.outcome", 8)),
         ({"customers.yaml": 'customers:\n  - {key: "a\\0", currency: USD}\n'}, ("customers.yaml", 2)),
         ({"customers.yaml": 'customers:\n  - {key: a, name: "\\ud800", currency: USD}\n'}, ("customers.yaml", 2)),
         ({"contract.yaml": CONTRACTS}, ("contract.yaml", None)),
