@@ -8,10 +8,11 @@ from unfold.admin import ModelAdmin
 
 from access import keys
 from access.models import ApiKey
+from access.readonly import ReadOnly
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(ReadOnly, ModelAdmin):
     list_display = ["name", "display", "state", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"]
     list_filter = ["live"]
     search_fields = ["name", "display"]
@@ -19,15 +20,6 @@ class ApiKeyAdmin(ModelAdmin):
     readonly_fields = fields
     actions = ["revoke"]
     show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("access.change_apikey")

@@ -8,9 +8,8 @@ import benchmarks
 
 
 def main() -> int:
-    known = sorted(
-        module.name for module in pkgutil.iter_modules(benchmarks.__path__) if not module.name.startswith("_")
-    )
+    modules = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
+    known = sorted(name for name in modules if not name.startswith("_"))
     chosen = sys.argv[1:] or known
     unknown = [name for name in chosen if name not in known]
     if unknown:
