@@ -1,0 +1,52 @@
+"""`manage.py pump`: the work of workers and scheduler in one loop that needs no broker."""
+
+import signal
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from invoicing import billing
+from outcomes.evaluation import evaluate_waiting
+from settlement.sweep import settle_due
+
+# Evaluation hands over to settlement after so many events, so that a long queue does not put settling off.
+EVENTS_PER_ROUND = 20_000
+
+
+class Command(BaseCommand):
+    help = "Evaluate, settle and bill in a loop without a broker: the very functions that the Celery tasks call."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="until nothing is left to do now, then end")
+        parser.add_argument("--every", type=float, default=2.0, metavar="SECONDS", help="pause when idle (default: 2)")
+
+    def handle(self, *args: Any, once: bool = False, every: float = 2.0, **options: Any) -> None:
+        if not 0.05 <= every <= 3600:
+            raise CommandError("--every must be 0.05 to 3600 seconds.")
+        self.stopping = False
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        while not self.stopping:
+            busy = self._round()
+            if once and not busy:
+                break
+            if not busy:
+                time.sleep(every)
+
+    def _stop(self, *_: object) -> None:
+        self.stopping = True
+
+    def _round(self) -> bool:
+        """One round of everything; whether it found anything to do."""
+        now = timezone.now()
+        events = evaluate_waiting(now, limit=EVENTS_PER_ROUND)
+        settled = settle_due(now).total()
+        issued = len(billing.run(now=now).issued)
+        if events or settled or issued:
+            self.stdout.write(
+                f"{now:%H:%M:%S}  {events:,} events, {settled:,} outcomes settled, {issued:,} invoices issued"
+            )
+        return bool(events or settled or issued)
