@@ -137,7 +137,7 @@ def _outcome_json(outcome: TrialOutcome, program: Program) -> dict[str, Any]:
         "quantity": None if value is None else plain(value.quantity),
         "amount": None if value is None else plain(value.amount),
         "dimensions": None if value is None else value.dimensions,
-        "explanation": explain(program, outcome.events, history=outcome.history),
+        "explanation": explain(program, outcome.events, history=outcome.history if program.has_history else None),
     }
 
 

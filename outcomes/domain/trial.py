@@ -1,5 +1,6 @@
 """Try a condition on a list of events: the outcomes as they stand at an instant. Pure; nothing is stored."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,13 +52,16 @@ def run_trial(program: Program, events: Sequence[Event], *, now: int | None = No
             fold.apply(event)
         fold.advance(FOREVER if now is None else now)
         names = {event.seq: event.id for event in facts}
-        outcomes += [_outcome(key, attempt, facts, names) for attempt in fold.touched.values()]
+        order = [(event.time, event.seq) for event in facts]
+        outcomes += [_outcome(key, attempt, facts, order, names) for attempt in fold.touched.values()]
     return outcomes
 
 
-def _outcome(key: str, attempt: Attempt, facts: Sequence[Event], names: dict[int, str]) -> TrialOutcome:
-    last = (attempt.last_time, attempt.last_seq)
-    history = tuple(event for event in facts if (event.time, event.seq) <= last)
+def _outcome(
+    key: str, attempt: Attempt, facts: Sequence[Event], order: Sequence[tuple[int, int]], names: dict[int, str]
+) -> TrialOutcome:
+    start = bisect_left(order, (attempt.first_time, attempt.first_seq))
+    end = bisect_right(order, (attempt.last_time, attempt.last_seq))
     return TrialOutcome(
         subject=key,
         state=attempt.state,
@@ -68,8 +72,8 @@ def _outcome(key: str, attempt: Attempt, facts: Sequence[Event], names: dict[int
         ended_by=_name(attempt.ended_by, names),
         ended_at=attempt.ended_at,
         value=attempt.worth if attempt.state in (CONFIRMED, REVERSED) else None,
-        events=tuple(e for e in history if (e.time, e.seq) >= (attempt.first_time, attempt.first_seq)),
-        history=history,
+        events=tuple(facts[start:end]),
+        history=tuple(facts[:end]),
     )
 
 
