@@ -8,12 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_safe
 from drf_spectacular.renderers import OpenApiJsonRenderer, OpenApiJsonRenderer2
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from access.error_codes import CODES
-from access.errors import ApiError, plain_response
+from access.errors import ApiError, plain_response, reads_only
 
 
 class OpenApiView(SpectacularJSONAPIView):
@@ -42,7 +41,7 @@ def _marked_up(text: str) -> SafeString:
     return mark_safe(_CODE.sub(r"<code>\1</code>", escape(text)))  # noqa: S308 - escaped just before
 
 
-@require_safe
+@reads_only
 def error_codes_page(request: HttpRequest) -> HttpResponse:
     """Every error code with what to do: where `doc_url` of an error leads."""
     rows = format_html_join("", _ROW, ((code, code, _marked_up(text)) for code, text in sorted(CODES.items())))

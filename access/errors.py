@@ -6,8 +6,9 @@ Endpoints raise `ApiError`; `exception_handler` (named in the settings) turns th
 database raise into the envelope. `handler400` … `handler500` do the same for requests that never reached a view.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import wraps
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.views import defaults
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
@@ -227,6 +229,20 @@ def plain_response(error: ApiError) -> HttpResponse:
         content_type="application/json",
         headers=error.headers,
     )
+
+
+def reads_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """For plain views: GET and HEAD, and for every other method 405 in the one shape."""
+
+    @csrf_exempt
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            return view(request, *args, **kwargs)
+        message = f'Method "{request.method}" not allowed. The header Allow lists the methods of this path.'
+        return plain_response(ApiError(405, "method_not_allowed", message, headers={"Allow": "GET, HEAD"}))
+
+    return answer
 
 
 def _is_api(request: HttpRequest) -> bool:

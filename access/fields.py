@@ -128,6 +128,8 @@ class Rfc3339Field(serializers.Field[datetime, Any, str, Any]):
         try:
             return parse_rfc3339(data, min_year=self.min_year, max_year=self.max_year)
         except InvalidTime as error:
+            if _reads_query_string(self) and " " in data:
+                raise serializers.ValidationError(f"{error} A + is written %2B in an address.", error.code) from error
             raise serializers.ValidationError(str(error), code=error.code) from error
 
     def to_representation(self, value: datetime) -> str:

@@ -14,8 +14,8 @@ from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_safe
 
+from access.errors import reads_only
 from access.renderers import dumps
 
 log = structlog.get_logger("access.health")
@@ -27,13 +27,13 @@ class NotReady(Exception):
     """A check that did not pass, with a sentence that may be shown."""
 
 
-@require_safe
+@reads_only
 def healthz(request: HttpRequest) -> HttpResponse:
     """Touches nothing but this process."""
     return _json({"status": "ok"}, 200)
 
 
-@require_safe
+@reads_only
 def readyz(request: HttpRequest) -> HttpResponse:
     """Each check with its outcome and milliseconds."""
     checks = {

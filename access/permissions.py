@@ -4,7 +4,7 @@
 |----------------|----------------------------------------------------------------------|
 | events:write   | send events, and nothing else: the scope for the hot path's machines |
 | read           | every read                                                           |
-| write          | every change, and `read`: who may change a thing may see the result  |
+| write          | every change but events, and `read`: who changes a thing sees it     |
 | admin          | everything                                                           |
 """
 

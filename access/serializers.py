@@ -24,12 +24,21 @@ def unknown_message(name: str, known: Iterable[str], what: str = "field") -> str
     return f"There is no {what} of this name; known are: {', '.join(names)}."
 
 
+class StrictListSerializer(serializers.ListSerializer[Any]):
+    """What ``many=True`` makes of a StrictSerializer."""
+
+    default_error_messages = {"not_a_list": "Expected a list."}
+
+
 class StrictSerializer(serializers.Serializer[Any]):
     """Base of every serializer that reads a request.
 
     Unknown and read-only fields are errors beside those of the fields themselves, so that one answer names everything
     that is wrong. An explicit ``null`` counts as a value: it is refused unless the field says ``allow_null=True``.
     """
+
+    class Meta:
+        list_serializer_class = StrictListSerializer
 
     default_error_messages = {"invalid": "Expected an object, but got {datatype}."}
     reads_query_string = False
@@ -67,6 +76,10 @@ class StrictSerializer(serializers.Serializer[Any]):
                 message, code = unknown_message(str(name), writable, what), f"unknown_{what}"
             errors[str(name)] = [exceptions.ErrorDetail(message, code)]
         return errors
+
+
+class NoBody(StrictSerializer):
+    """Actions take no fields; an empty object or no body at all."""
 
 
 class QuerySerializer(StrictSerializer):

@@ -3,10 +3,11 @@
 from django.urls import path, re_path
 
 from access import docs_views
+from access.errors import reads_only
 
 urlpatterns = [
-    path("openapi.json", docs_views.OpenApiView.as_view(), name="openapi"),
-    path("docs", docs_views.DocsView.as_view(), name="docs"),
+    path("openapi.json", reads_only(docs_views.OpenApiView.as_view()), name="openapi"),
+    path("docs", reads_only(docs_views.DocsView.as_view()), name="docs"),
     path("docs/errors", docs_views.error_codes_page, name="error_codes"),
 ]
 

@@ -254,6 +254,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "evaluate what waits": {"task": "outcomes.evaluate_waiting", "schedule": 5.0},
     "settle what is due": {"task": "settlement.settle_due", "schedule": 2.0},
+    "make the next months' partitions": {"task": "outcomes.ensure_months", "schedule": 6 * 3600.0},
     "sweep idempotency": {"task": "access.sweep_idempotency", "schedule": 3600.0},
     "bill what ended": {"task": "invoicing.bill_due", "schedule": 300.0},
 }

@@ -87,7 +87,7 @@ class CustomerRequest(StrictSerializer):
 class ConditionTextRequest(StrictSerializer):
     """The text of a condition."""
 
-    text = TextField(help_text="In the condition language.")
+    text = TextField(allow_blank=True, help_text="In the condition language.")
 
 
 class ConditionRequest(ConditionTextRequest):

@@ -1,6 +1,6 @@
 """``/v1/invoices``: reads, the PDF, the preview, and what a person may do with an invoice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -8,12 +8,14 @@ from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access.errors import ApiError
 from access.openapi import list_of
 from access.pagination import fetch, page_response, read_page_request
+from access.serializers import ErrorEnvelopeSerializer, NoBody
 from access.views import ApiView, path_id
 from invoicing import pdf, queries
 from invoicing.issue import issue
@@ -25,13 +27,13 @@ from invoicing.serializers import (
     InvoiceFilter,
     InvoiceSerializer,
     LineOutcomeSerializer,
-    NoBody,
     PreviewQuery,
     PreviewSerializer,
 )
 from invoicing.void import void
 
-NEWEST_FIRST = ("-id",)
+# One run makes the invoices of several periods in one instant.
+NEWEST_FIRST = ("-created_at", "-period_start", "-id")
 
 
 def _found(id: str) -> Invoice:
@@ -81,7 +83,19 @@ class LineOutcomes(ApiView):
         return page_response([queries.line_outcome_json(row) for row in rows], cursor)
 
 
+class _AnyAccept(DefaultContentNegotiation):
+    """There is one form of the answer, whatever `Accept` says; errors are JSON."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
+
+
 class InvoicePdf(ApiView):
+    content_negotiation_class = _AnyAccept
+
     @extend_schema(
         summary="Download an invoice as PDF",
         responses={(200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY)},
@@ -100,7 +114,14 @@ class InvoicePdf(ApiView):
 class InvoicePreview(ApiView):
     query = {"GET": PreviewQuery}
 
-    @extend_schema(summary="Preview the running period", responses=PreviewSerializer, tags=["invoices"])
+    @extend_schema(
+        summary="Preview the running period",
+        responses={
+            200: PreviewSerializer,
+            404: OpenApiResponse(ErrorEnvelopeSerializer, description="No such customer, or none with a contract now."),
+        },
+        tags=["invoices"],
+    )
     def get(self, request: Request) -> Response:
         """What would be invoiced were the period to end now, and apart from it what may still be taken back."""
         return Response(preview_json(preview(self.params["customer"], now=timezone.now())))

@@ -4,8 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from access.fields import Rfc3339Field, TextField
-from access.serializers import QuerySerializer, StrictSerializer
+from access.fields import ChoiceTextField, Rfc3339Field, TextField
+from access.serializers import QuerySerializer
 from invoicing.models import Status
 
 
@@ -13,17 +13,13 @@ class InvoiceFilter(QuerySerializer):
     """What `GET /v1/invoices` can be narrowed to."""
 
     customer = TextField(required=False, help_text="Key of a customer.")
-    status = serializers.ChoiceField(Status.choices, required=False)
+    status = ChoiceTextField(Status.choices, required=False)
 
 
 class PreviewQuery(QuerySerializer):
     """Whose running period to show."""
 
     customer = TextField(help_text="Key of a customer.")
-
-
-class NoBody(StrictSerializer):
-    """Actions take no fields; an empty object or no body at all."""
 
 
 class StepSerializer(serializers.Serializer[Any]):

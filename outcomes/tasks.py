@@ -8,6 +8,7 @@ from django.core.cache import cache
 from django.utils import timezone
 
 from outcomes.evaluation import evaluate_waiting
+from outcomes.months import ensure_months
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,12 @@ def ring() -> None:
                 raise
     except Exception as error:  # noqa: BLE001  -- any failure of broker or cache, of whatever client library
         log.warning("wake_up_not_sent", error=str(error))
+
+
+@shared_task(name="outcomes.ensure_months", ignore_result=True)
+def make_months() -> None:
+    """Have the payload table's partitions ready before their month begins."""
+    ensure_months(timezone.now())
 
 
 @shared_task(name="outcomes.evaluate_waiting", ignore_result=True)

@@ -121,7 +121,8 @@ def dimension_text(value: Any) -> str:
         if number.is_finite():
             text = f"{number:f}"
             return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
-    raise TypeError(f"a dimension value is text, a number or true or false, not {type(value).__name__}")
+    kind = {dict: "an object", list: "a list", type(None): "null"}.get(type(value), type(value).__name__)
+    raise TypeError(f"a dimension value is text, a number or true or false, not {kind}")
 
 
 def dimensions_of(values: Mapping[str, Any]) -> Dimensions:

@@ -10,11 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access import error_codes, ids
-from access.errors import ApiError, Detail
+from access.errors import ApiError, Detail, InvalidInput
 from access.fields import TextField
 from access.serializers import QuerySerializer
 from access.views import ApiView
-from outcomes.api.parsers import BatchParser, EventParser, LinesParser, body_of
+from outcomes.api.inbox import InboxItemSerializer
+from outcomes.api.outcomes import OutcomeSerializer
+from outcomes.api.parsers import BatchParser, EventParser, LinesParser, body_of, detail_of, unreadable
 from outcomes.intake import ACCEPTED, REJECTED, ImportClosed, Result, accept
 from outcomes.models import InboxItem
 from outcomes.queries import event_fate, event_json, find_event, inbox_json
@@ -31,6 +33,11 @@ error_codes.register(
 )
 
 IMPORT = OpenApiParameter("Import", str, OpenApiParameter.HEADER, description="The open import the events belong to.")
+
+
+_FIELDS = {"": ("id", "type", "customer", "time", "data")}
+# Which field is wrong where the reason says it.
+_PLACES = {"unknown_customer": "customer", "too_old": "time", "in_future": "time", "id_conflict": "id"}
 
 
 class EventSerializer(serializers.Serializer):
@@ -73,6 +80,27 @@ class BatchResultSerializer(serializers.Serializer):
     results = BatchItemSerializer(many=True, help_text="What was not newly accepted.")
 
 
+class EventFateSerializer(serializers.Serializer):
+    """An event and what became of it; of one that was not accepted only what can be told."""
+
+    id = serializers.CharField()
+    customer = serializers.CharField()
+    status = serializers.ChoiceField(["pending", "evaluated", "inbox"])
+    inbox = InboxItemSerializer(allow_null=True)
+    outcomes = OutcomeSerializer(many=True)
+    type = serializers.CharField(required=False)
+    time = serializers.DateTimeField(required=False)
+    received_at = serializers.DateTimeField(required=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        # `data` and `source` are names of the serializer's own, so they cannot be declared as attributes.
+        return {
+            **super().get_fields(),
+            "data": serializers.DictField(required=False),
+            "source": serializers.CharField(required=False),
+        }
+
+
 class EventQuery(QuerySerializer):
     """An event's id is unique within its customer."""
 
@@ -97,11 +125,14 @@ class EventList(ApiView):
         """Durable before the answer. A rejected event lies in the inbox, and its id stays free."""
         body = body_of(request)
         if not is_json(body):
-            raise ApiError(400, "malformed_json", "The body cannot be read as JSON.")
+            raise unreadable(body)
         [result] = _accept(request, [read_event(body)])
         if result.status == REJECTED:
+            if result.code == "invalid":
+                raise InvalidInput([detail_of(result.message, _FIELDS)])
             status = 409 if result.code == "id_conflict" else 422
-            raise ApiError(status, result.code, result.message, details=[Detail("", result.message, result.code)])
+            detail = Detail(_PLACES.get(result.code, ""), result.message, result.code)
+            raise ApiError(status, result.code, result.message, details=[detail])
         return Response({"id": result.id, "status": result.status}, status=202)
 
 
@@ -126,7 +157,9 @@ class EventBatch(ApiView):
         try:
             raws = read_lines(body) if lines else read_batch(body)
         except Malformed as error:
-            status = {"malformed_json": 400, "too_many_events": 413}.get(error.code, 422)
+            if error.code == "malformed_json":
+                raise unreadable(body) from None
+            status = 413 if error.code == "too_many_events" else 422
             raise ApiError(status, error.code, error.message) from None
         results = _accept(request, read_events(raws))
         notable = [(index, result) for index, result in enumerate(results) if result.status != ACCEPTED]
@@ -145,7 +178,7 @@ class EventBatch(ApiView):
 class EventDetail(ApiView):
     query = {"GET": EventQuery}
 
-    @extend_schema(summary="What became of an event", responses=dict, tags=["events"])
+    @extend_schema(summary="What became of an event", responses=EventFateSerializer, tags=["events"])
     def get(self, request: Request, event_id: str) -> Response:
         """The event with its fate: `pending`, `evaluated` (with the outcomes it went into) or `inbox` (with the
         reason).
@@ -154,7 +187,7 @@ class EventDetail(ApiView):
         event = find_event(customer, event_id)
         if event is not None:
             return Response(event_json(event) | event_fate(event))
-        item = InboxItem.objects.filter(customer_key=customer, event_id=event_id).first()
+        item = InboxItem.objects.filter(customer_key=customer, event_id=event_id).order_by("-id").first()
         if item is None:
             raise ApiError(404, "not_found", f"Customer {customer[:80]!r} has no event {event_id[:80]!r}.")
         return Response(

@@ -10,7 +10,7 @@ from access.errors import ApiError
 from access.fields import ChoiceTextField, FlagField, TextField, WholeNumberField
 from access.openapi import list_of
 from access.pagination import paginate
-from access.serializers import QuerySerializer, StrictSerializer
+from access.serializers import NoBody, QuerySerializer, StrictSerializer
 from access.views import ApiView, path_id
 from outcomes import imports, inbox
 from outcomes.models import Import, InboxItem
@@ -112,9 +112,10 @@ class ImportList(ApiView):
 
 
 class ImportClose(ApiView):
-    @extend_schema(summary="Close an import", request=None, responses=ImportSerializer, tags=["events"])
+    @extend_schema(summary="Close an import", request=NoBody, responses=ImportSerializer, tags=["events"])
     def post(self, request: Request, import_id: str) -> Response:
         """Settlement of its customers goes on. Closing a closed import changes nothing."""
+        NoBody(data=request.data).is_valid(raise_exception=True)
         try:
             return Response(import_json(imports.close_import(path_id("imp", import_id), now=timezone.now())))
         except Import.DoesNotExist:

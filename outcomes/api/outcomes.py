@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access.errors import ApiError
-from access.fields import Rfc3339Field, TextField
+from access.fields import ChoiceTextField, Rfc3339Field, TextField
 from access.openapi import list_of
 from access.pagination import fetch, page_response, paginate, read_page_request
 from access.serializers import QuerySerializer
@@ -22,7 +22,7 @@ NEWEST_FIRST = ("-id",)
 class OutcomeQuery(QuerySerializer):
     customer = TextField(required=False)
     condition = TextField(required=False)
-    state = serializers.ChoiceField(State.choices, required=False)
+    state = ChoiceTextField(State.choices, required=False)
     subject = TextField(required=False)
     settled_from = Rfc3339Field(required=False)
     settled_to = Rfc3339Field(required=False)

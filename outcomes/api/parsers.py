@@ -1,5 +1,6 @@
 """Event bodies reach intake as bytes: it decodes them once, strictly and exactly (outcomes.wire)."""
 
+import re
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -7,8 +8,10 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 
 from access import strictjson
-from access.errors import ApiError
+from access.errors import ApiError, Detail
 from access.parsers import check_charset, refuse
+from access.paths import child
+from access.serializers import unknown_message
 from outcomes.wire import MAX_BATCH_BYTES, MAX_EVENT_BYTES
 
 
@@ -17,6 +20,39 @@ def body_of(request: Request) -> bytes:
     if not isinstance(request.data, bytes):
         raise ApiError(400, "empty_body", "The body is empty: send what the documentation of this path describes.")
     return request.data
+
+
+# Wide: only what keeps a body from being JSON is looked for.
+_WIDE = strictjson.Limits(None, None, None, None, digits=4000, min_exponent=-999999, max_exponent=999999)
+
+
+def unreadable(body: bytes) -> ApiError:
+    """Why a body that could not be decoded is no JSON: in the codes of every other endpoint, with line and column."""
+    try:
+        strictjson.loads(body, max_bytes=MAX_BATCH_BYTES, max_depth=strictjson.MAX_DEPTH + 2, limits=_WIDE)
+    except strictjson.StrictJSONError as error:
+        return refuse(error)
+    return ApiError(400, "malformed_json", "The body cannot be read as JSON.")
+
+
+_PLACE = re.compile(r" at `([^`]*)`")
+_FIELD = re.compile(r"Object (contains unknown|missing required) field `([^`]*)`")
+
+
+def detail_of(message: str, known: Mapping[str, tuple[str, ...]]) -> Detail:
+    """A message of `outcomes.wire.say` as a detail with its path. ``known`` has the fields of the objects that may
+    stand at the places whose path begins so; the first that fits counts.
+    """
+    place = _PLACE.search(message)
+    path = place[1] if place else ""
+    field = _FIELD.match(message)
+    if field is None:
+        return Detail(path, message)
+    kind, name = field.groups()
+    if kind == "missing required":
+        return Detail(child(path, name), "This field is required.", "required")
+    names = next((names for start, names in known.items() if path.startswith(start)), ())
+    return Detail(child(path, name), unknown_message(name, names), "unknown_field")
 
 
 class EventParser(BaseParser):

@@ -14,7 +14,7 @@ from access.times import MAX_YEAR, MIN_YEAR
 from access.views import ApiView
 from conditions_dsl import Event, Program, compile, explain
 from contracts.condition_text import examine
-from outcomes.api.parsers import BatchParser, body_of
+from outcomes.api.parsers import BatchParser, body_of, detail_of, unreadable
 from outcomes.domain.instants import from_us, to_us
 from outcomes.domain.trial import TrialOutcome, run_trial
 from outcomes.queries import plain
@@ -35,6 +35,8 @@ class _TrialBody(msgspec.Struct, forbid_unknown_fields=True):
     events: list[_TrialEvent]
     now: Moment | None = None
 
+
+_FIELDS = {"events[": _TrialEvent.__struct_fields__, "": _TrialBody.__struct_fields__}
 
 _decode = msgspec.json.Decoder(_TrialBody, float_hook=exact_number).decode
 
@@ -105,9 +107,9 @@ def _read(body: bytes) -> _TrialBody:
     try:
         trial = _decode(body)
     except msgspec.ValidationError as error:
-        raise ApiError(422, "invalid", say(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError(400, "malformed_json", f"The body cannot be read as JSON: {error}") from None
+        raise InvalidInput([detail_of(say(error), _FIELDS)]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise unreadable(body) from None
     if len(trial.events) > MAX_BATCH_EVENTS:
         raise ApiError(413, "too_many_events", f"A trial takes at most {MAX_BATCH_EVENTS} events.")
     seen: set[str] = set()

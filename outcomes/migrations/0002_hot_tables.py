@@ -30,7 +30,7 @@ CREATE TABLE outcomes_event (
     data jsonb NOT NULL,
     batch_import_id uuid
 ) PARTITION BY RANGE (seq);
--- Catches what no month's partition takes, so that intake never waits for DDL; outcomes.retention makes months ahead.
+-- Catches what no month's partition takes, so that intake never waits for DDL; outcomes.months makes them ahead.
 CREATE TABLE outcomes_event_rest PARTITION OF outcomes_event DEFAULT;
 
 CREATE TABLE outcomes_pending (

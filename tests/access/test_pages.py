@@ -163,9 +163,12 @@ def test_no_broker_is_reported_but_ready(settings: Any, tmp_path: Any) -> None:
     assert issubclass(redis.ConnectionError, redis.RedisError)
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_health_only_reads(path: str) -> None:
-    assert Client().post(path).status_code == 405
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/openapi.json", "/v1/docs", "/v1/docs/errors"])
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "DELETE"])
+def test_pages_and_health_only_read(path: str, method: str) -> None:
+    response = Client(enforce_csrf_checks=True).generic(method, path)
+    assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
+    assert response.json()["error"]["code"] == "method_not_allowed"
 
 
 # --- Admin ------------------------------------------------------------------------------------------------------------

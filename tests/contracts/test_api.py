@@ -126,6 +126,9 @@ def test_check(call_as: Callable[..., Call]) -> None:
     status, long = call("POST", "/v1/conditions/check", {"text": "# " + "x" * 20_000})
     assert (status, long["ok"]) == (200, False)
     assert "16 KiB" in long["diagnostics"][0]["message"]
+    status, empty = call("POST", "/v1/conditions/check", {"text": ""})
+    assert (status, empty["ok"]) == (200, False)
+    assert "begins with `outcome" in empty["diagnostics"][0]["message"]
 
 
 def test_rate_card(call: Call) -> None:
@@ -162,6 +165,17 @@ def test_price_errors(call: Call, change: dict[str, Any], path: str) -> None:
     body = {"currency": "USD", "prices": [{"condition": "resolved_ticket", "unit_price": "2.00", **change}]}
     status, answer = call("PUT", "/v1/rate_cards/standard", body)
     assert (status, [found for found, _ in details(answer)]) == (422, [path])
+
+
+def test_messages_do_not_speak_python(call: Call) -> None:
+    call("POST", "/v1/conditions", {"text": TICKET})
+    price = {"condition": "resolved_ticket", "unit_price": "2.00"}
+    for prices in ({"a": 1}, [{**price, "match": {"a": None}}], [{**price, "match": {"a": {}}}]):
+        status, answer = call("PUT", "/v1/rate_cards/standard", {"currency": "USD", "prices": prices})
+        assert status == 422
+        assert not {"nonetype", "dict"} & set(
+            answer["error"]["message"].lower().replace(".", "").replace('"', "").split()
+        )
 
 
 def test_contract(call: Call, agreed: dict[str, Any]) -> None:

@@ -100,6 +100,16 @@ def test_the_list_pages_and_narrows(api: Api, world: World) -> None:
     assert api("GET", "/v1/invoices?colour=blue").status_code == 400
 
 
+def test_the_invoices_of_one_run_are_listed_latest_period_first(api: Api, world: World) -> None:
+    acme = world.customer()
+    world.contract(acme)
+    for month in (1, 2, 3):
+        world.outcome(acme, datetime(2026, month, 10, tzinfo=UTC))
+    billing.run(now=APRIL_1)
+    starts = [invoice["period_start"][:7] for invoice in api("GET", "/v1/invoices").json()["data"]]
+    assert starts == ["2026-03", "2026-02", "2026-01"]
+
+
 def test_a_lines_outcomes(api: Api, issued: Invoice) -> None:
     line = issued.lines.order_by("position")[0]
     path = f"/v1/invoices/{ids.encode('inv', issued.id)}/lines/{ids.encode('line', line.id)}/outcomes"
@@ -141,6 +151,15 @@ def test_the_pdf(api: Api, issued: Invoice) -> None:
     assert answer["Content-Type"] == "application/pdf"
     assert answer["Content-Disposition"] == 'inline; filename="HF-000001.pdf"'
     assert answer.content.startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize("accept", ["application/pdf", "application/pdf, */*;q=0.1", "text/html"])
+def test_the_pdf_for_who_asks_for_one(api: Api, client: Any, issued: Invoice, accept: str) -> None:
+    headers = {"HTTP_AUTHORIZATION": api.authorization, "HTTP_ACCEPT": accept}
+    answer = client.get(f"/v1/invoices/{ids.encode('inv', issued.id)}/pdf", **headers)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/pdf")
+    answer = client.get("/v1/invoices/inv_x/pdf", **headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize("path", ["", "/pdf"])

@@ -77,9 +77,12 @@ def test_accepted_then_duplicate_then_conflict(api: Api) -> None:
         (b"null", 422, "invalid"),
         (b"{", 400, "malformed_json"),
         (b"", 400, "empty_body"),
-        (b"\xff", 400, "malformed_json"),
+        (b"\xff", 400, "invalid_utf8"),
+        (b"\xef\xbb\xbf{}", 400, "byte_order_mark"),
+        (b'{"id":"a","type":"t","customer":"acme","data":{"a":NaN}}', 400, "not_a_number"),
+        (b'{"id":"\\ud800","type":"t","customer":"acme"}', 400, "lone_surrogate"),
         (lines(SENT, change(id="evt-2")), 400, "malformed_json"),
-        (b'{"id":"a","type":"t","customer":"acme","data":{"a":' + b"[" * 5000, 400, "malformed_json"),
+        (b'{"id":"a","type":"t","customer":"acme","data":{"a":' + b"[" * 5000, 400, "too_deep"),
         (b'{"id":"' + b"x" * 256 * 1024 + b'"}', 413, "body_too_large"),
     ],
 )
@@ -88,9 +91,36 @@ def test_what_a_single_event_is_refused_with(api: Api, body: Any, status: int, c
     assert not Event.objects.exists()
 
 
-def test_an_unknown_field_is_named(api: Api) -> None:
-    error = check_envelope(api.post("/v1/events", change(surprise=1)), 422, "invalid")
-    assert "surprise" in error["message"]
+@pytest.mark.parametrize(
+    ("body", "path", "detail", "said"),
+    [
+        (change(surprise=1), "surprise", "unknown_field", "no field of this name"),
+        (change(tipe=1), "tipe", "unknown_field", "Did you mean type?"),
+        ({"id": "evt-1", "type": "t"}, "customer", "required", "required"),
+        (change(time="yesterday"), "time", "invalid", "RFC3339"),
+        (change(time="2026-01-01T00:00:00Z"), "time", "too_old", "import"),
+        (change(time="2027-01-01T00:00:00Z"), "time", "in_future", "clock"),
+        (change(customer="nobody"), "customer", "unknown_customer", "Create it"),
+        ([SENT], "", "invalid", "object"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named(api: Api, body: Any, path: str, detail: str, said: str) -> None:
+    [found] = answer(api.post("/v1/events", body), 422)["error"]["details"]
+    assert (found["path"], found["code"]) == (path, detail)
+    assert said in found["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/events", b'{"id": "a",\n "type" 2}'),
+        ("/v1/events/batch", b'{"events":\n [{"a" 2}]}'),
+        ("/v1/conditions/try", b'{"text": "a",\n "now" 2}'),
+    ],
+)
+def test_where_a_body_is_no_json_is_told(api: Api, path: str, body: bytes) -> None:
+    error = check_envelope(api.post(path, body), 400, "malformed_json")
+    assert "line 2, column " in error["message"]
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/events/batch"])
@@ -171,9 +201,9 @@ def test_the_items_of_a_json_batch_fail_alone_too(api: Api) -> None:
         (b'{"events":[', {}, 400, "malformed_json"),
         (b"", {}, 400, "empty_body"),
         (b"", NDJSON, 400, "empty_body"),
-        (b'{"events":[{"id":"\\ud800"},{}]}', {}, 400, "malformed_json"),
-        (b"\xff", {}, 400, "malformed_json"),
-        (b'{"events":[' + b"[" * 100_000, {}, 400, "malformed_json"),
+        (b'{"events":[{"id":"\\ud800"},{}]}', {}, 400, "lone_surrogate"),
+        (b"\xff", {}, 400, "invalid_utf8"),
+        (b'{"events":[' + b"[" * 100_000, {}, 400, "too_deep"),
         (b"\n \n", NDJSON, 422, "invalid"),
         ({"events": [1] * 5001}, {}, 413, "too_many_events"),
         (b"{}\n" * 5001, NDJSON, 413, "too_many_events"),
@@ -254,6 +284,9 @@ def test_the_fate_of_a_refused_event(api: Api) -> None:
     api.post("/v1/events", change(customer="globex"))
     told = fate(api, "evt-1", "globex")
     assert (told["status"], told["inbox"]["reason"]) == ("inbox", "unknown_customer")
+    api.post("/v1/events", change(customer="globex", id="evt-2", surprise=1))
+    api.post("/v1/events", change(customer="globex", id="evt-2"))
+    assert fate(api, "evt-2", "globex")["inbox"]["reason"] == "unknown_customer"  # the latest of them
     assert json.loads(told["inbox"]["body"]) == change(customer="globex")
 
 
@@ -392,6 +425,7 @@ def test_imports_that_are_not_there(api: Api) -> None:
     for name in ("imp_1", "out_00000000000000000000000000", "", "x" * 500):
         check_envelope(api.post("/v1/events", SENT, Import=name), 400, "invalid_parameter")
     check_envelope(api.post("/v1/imports/odd/close"), 404, "not_found")
+    check_envelope(api.post(f"/v1/imports/{unknown}/close", {"then": 1}), 422, "invalid")
     assert not Event.objects.exists()
 
 
@@ -482,6 +516,12 @@ def test_settled_from_is_inclusive_and_settled_to_exclusive(api: Api, start: str
 )
 def test_filters_that_mean_nothing_are_refused(api: Api, query: str) -> None:
     check_envelope(api.get(f"/v1/outcomes?{query}"), 400, "invalid_parameter")
+
+
+def test_filters_say_what_there_is(api: Api) -> None:
+    assert "confirmed" in check_envelope(api.get("/v1/outcomes?state=done"), 400, "invalid_parameter")["message"]
+    plus = "/v1/outcomes?settled_from=2026-03-01T00:00:00+01:00"
+    assert "%2B" in check_envelope(api.get(plus), 400, "invalid_parameter")["message"]
 
 
 @pytest.mark.usefixtures("told")

@@ -132,6 +132,21 @@ def test_what_it_refuses(api: Api, body: Any, status: int, code: str) -> None:
     check_envelope(api.post("/v1/conditions/try", body), status, code)
 
 
+@pytest.mark.parametrize(
+    ("body", "path", "code"),
+    [
+        ({"text": TEXT}, "events", "required"),
+        ({"text": TEXT, "events": [], "then": 1}, "then", "unknown_field"),
+        ({"text": TEXT, "events": [{"id": "a", "type": "t"}]}, "events[0].time", "required"),
+        ({"text": TEXT, "events": [{"id": "a", "typ": "t"}]}, "events[0].typ", "unknown_field"),
+        ({"text": TEXT, "events": [], "now": "soon"}, "now", "invalid"),
+    ],
+)
+def test_the_place_that_is_wrong_is_named(api: Api, body: Any, path: str, code: str) -> None:
+    error = check_envelope(api.post("/v1/conditions/try", body), 422, "invalid")
+    assert [(detail["path"], detail["code"]) for detail in error["details"]] == [(path, code)]
+
+
 def test_nothing_is_stored(api: Api, django_assert_num_queries: Any) -> None:
     run(api, event("a", "ticket.closed", "2026-03-01T10:00:00Z"))
     with django_assert_num_queries(0):
