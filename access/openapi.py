@@ -83,6 +83,12 @@ class ApiSchema(AutoSchema):
         words = [part.strip("{}") for part in self.path.strip("/").split("/")]
         return "_".join([self.method.lower(), *words[1:]]).replace("-", "_")
 
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        schema = super()._map_basic_serializer(serializer, direction)
+        if direction == "request" and getattr(serializer, "refuses_unknown", False):
+            schema["additionalProperties"] = False
+        return schema
+
     def _has_auth(self) -> bool:
         return bool(self.view.authentication_classes)
 

@@ -42,6 +42,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     default_error_messages = {"invalid": "Expected an object, but got {datatype}."}
     reads_query_string = False
+    refuses_unknown = True  # told in the OpenAPI document
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):

@@ -208,9 +208,10 @@ def _key(alternatives: tuple[m.Path, ...]) -> Callable[[Mapping[str, Any]], str 
 
     def key(data: Mapping[str, Any]) -> str | None:
         for get in getters:
-            text = v.text_of(get(data))
-            if text is not None:
-                return text
+            value = get(data)
+            if value is not None:
+                # The first one present decides, also where it is no key: a list, an object.
+                return v.text_of(value)
         return None
 
     return key

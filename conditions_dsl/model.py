@@ -300,7 +300,7 @@ class Condition:
 
     slug: str
     title: str | None
-    keys: tuple[tuple[Path, ...], ...]  # each key: its alternatives, first usable one wins
+    keys: tuple[tuple[Path, ...], ...]  # each key: its alternatives, first one present wins
     bill: Node
     voids: tuple[Node, ...] = ()
     credits: tuple[Credit, ...] = ()

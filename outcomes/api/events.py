@@ -43,6 +43,8 @@ _PLACES = {"unknown_customer": "customer", "too_old": "time", "in_future": "time
 class EventSerializer(serializers.Serializer):
     """One event as it is sent."""
 
+    refuses_unknown = True
+
     id = serializers.CharField(max_length=255, help_text="Yours; unique per customer for ever.")
     type = serializers.CharField(max_length=255, help_text="Such as `ticket.closed`.")
     customer = serializers.CharField(max_length=255, help_text="The customer's key.")
@@ -62,6 +64,8 @@ class ResultSerializer(serializers.Serializer):
 
 
 class BatchSerializer(serializers.Serializer):
+    refuses_unknown = True
+
     events = EventSerializer(many=True)
 
 

@@ -1,6 +1,7 @@
 """``/v1/conditions/try``: what a condition makes of a list of events. Pure; nothing is stored."""
 
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from outcomes.api.parsers import BatchParser, body_of, detail_of, unreadable
 from outcomes.domain.instants import from_us, to_us
 from outcomes.domain.trial import TrialOutcome, run_trial
 from outcomes.queries import plain
-from outcomes.wire import MAX_BATCH_EVENTS, Name, exact_number, say
+from outcomes.wire import MAX_BATCH_EVENTS, Name, say
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -38,10 +39,21 @@ class _TrialBody(msgspec.Struct, forbid_unknown_fields=True):
 
 _FIELDS = {"events[": _TrialEvent.__struct_fields__, "": _TrialBody.__struct_fields__}
 
-_decode = msgspec.json.Decoder(_TrialBody, float_hook=exact_number).decode
+
+def _number(text: str) -> Decimal:
+    """A number as it was written: which ones are none to the language is for the language to say."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent that not even Decimal holds
+        return Decimal("Infinity")
+
+
+_decode = msgspec.json.Decoder(_TrialBody, float_hook=_number).decode
 
 
 class TrialEventSerializer(serializers.Serializer):
+    refuses_unknown = True
+
     id = serializers.CharField(max_length=255, help_text="Unique in the list.")
     type = serializers.CharField(max_length=255)
     time = serializers.DateTimeField(help_text="RFC 3339 with a zone; ties count in the order given.")
@@ -52,6 +64,8 @@ class TrialEventSerializer(serializers.Serializer):
 
 
 class TrialRequest(serializers.Serializer):
+    refuses_unknown = True
+
     text = serializers.CharField(help_text="The condition.")
     events = TrialEventSerializer(many=True)
     now = serializers.DateTimeField(

@@ -65,6 +65,12 @@ def test_parameters_are_described(schema: dict[str, Any]) -> None:
     assert "`events:write`" in schema["paths"]["/v1/hot_things"]["post"]["description"]
 
 
+def test_bodies_take_no_unknown_fields(schema: dict[str, Any]) -> None:
+    schemas = schema["components"]["schemas"]
+    assert schemas["Thing"]["additionalProperties"] is False
+    assert "additionalProperties" not in schemas["ErrorEnvelope"]
+
+
 def test_operation_ids_are_unique(schema: dict[str, Any]) -> None:
     ids = [operation["operationId"] for operations in schema["paths"].values() for operation in operations.values()]
     assert len(ids) == len(set(ids))

@@ -287,10 +287,11 @@ def subject(form, data):
     """The key of an event as text."""
     keys = []
     for alternatives in form["per"]:
-        texts = [text for path in alternatives if (text := as_text(read(data, path))) is not None]
-        if not texts:
+        present = [value for path in alternatives if (value := read(data, path)) is not MISSING]
+        text = as_text(present[0]) if present else None
+        if text is None:
             return None
-        keys.append(texts[0])
+        keys.append(text)
     return keys[0] if len(keys) == 1 else json.dumps(keys, ensure_ascii=False)
 
 

@@ -451,7 +451,7 @@ def test_graded_dimensions():
         ("id or other", {"other": 7}, "7"),
         ("id or other", {"id": None, "other": 7}, "7"),
         ("id or other", {"id": "x", "other": 7}, "x"),
-        ("order or order.id", {"order": {"id": 7}}, "7"),
+        ("order or order.id", {"order": {"id": 7}}, None),
         ("id, line", {"id": "x", "line": 1.0}, '["x", "1"]'),
         ("id, line", {"id": "x"}, None),
         ("id, line", {"id": 'é"', "line": True}, '["é\\"", "true"]'),

@@ -1,5 +1,6 @@
 """``POST /v1/conditions/try``: the shape of page 5, and the semantics that other programs rely on."""
 
+import json
 from typing import Any
 
 import pytest
@@ -108,6 +109,38 @@ def test_several_keys_are_a_json_list(api: Api) -> None:
 def test_an_unknown_quantity_is_null(api: Api, units: Any) -> None:
     [outcome] = run(api, event("a", "ticket.closed", "2026-03-01T10:00:00Z", units=units))
     assert (outcome["state"], outcome["quantity"]) == ("confirmed", None)
+
+
+@pytest.mark.parametrize(
+    "written", ["1e31", "1e-31", "1e401", "1e1000000", "1e99999999999999999999", "1" * 39, "1" * 400]
+)
+def test_a_number_beyond_the_languages_limits_is_none(api: Api, written: str) -> None:
+    """Page 1, section 2: at most 38 digits and an exponent within 30, else "not a number" in data."""
+    body = {
+        "text": TEXT,
+        "events": [event("a", "ticket.closed", "2026-03-01T10:00:00Z", units="HERE", priority="HERE")],
+    }
+    answer = api("POST", "/v1/conditions/try", json.dumps(body).replace('"HERE"', written).encode())
+    assert answer.status_code == 200, answer.content
+    [outcome] = answer.json()["outcomes"]
+    assert (outcome["state"], outcome["quantity"], outcome["dimensions"]) == ("confirmed", None, {"priority": None})
+
+
+@pytest.mark.parametrize(
+    ("written", "quantity"), [("1e30", "1" + "0" * 30), ("1e-30", "0." + "0" * 29 + "1"), ("2.50", "2.5")]
+)
+def test_a_number_within_them_is_exact(api: Api, written: str, quantity: str) -> None:
+    body = {"text": TEXT, "events": [event("a", "ticket.closed", "2026-03-01T10:00:00Z", units="HERE")]}
+    answer = api("POST", "/v1/conditions/try", json.dumps(body).replace('"HERE"', written).encode())
+    assert answer.json()["outcomes"][0]["quantity"] == quantity
+
+
+def test_the_first_alternative_that_is_present_is_the_key(api: Api) -> None:
+    """Also where it is no key: then the event does not belong."""
+    text = TEXT.replace("per ticket_id", "per ticket or ticket_id")
+    assert run(api, event("a", "ticket.closed", "2026-03-01T10:00:00Z", ticket=[]), text=text) == []
+    [null] = run(api, event("a", "ticket.closed", "2026-03-01T10:00:00Z", ticket=None), text=text)
+    assert null["subject"] == "T-9"
 
 
 def test_a_missing_dimension_is_null(api: Api) -> None:
