@@ -1,7 +1,7 @@
 """Invoices in the admin: to be read. What may be done with one goes through the same use cases as the API."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -9,6 +9,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -22,6 +23,29 @@ from invoicing.issue import issue
 from invoicing.models import Invoice, InvoiceLine, NumberSeries, ParkedCustomer
 from invoicing.payment import mark_paid
 from invoicing.void import void
+
+
+class Step(NamedTuple):
+    """What may be done with one invoice, and what the person who does it is told first."""
+
+    verb: str
+    done: str
+    use_case: Callable[..., Invoice]
+    consequence: str
+
+
+ISSUE = Step(
+    "Issue", "Issued", issue, "It gets its number and is frozen: from then on neither its lines nor its total change."
+)
+MARK_PAID = Step(
+    "Mark as paid", "Marked as paid", mark_paid, "It counts as paid in full; nothing is collected for it any more."
+)
+VOID = Step(
+    "Void",
+    "Voided",
+    void,
+    "This cannot be undone. It keeps its number and owes nothing; its outcomes are billed anew by the next run.",
+)
 
 
 class InvoiceLineInline(ReadOnly, TabularInline):
@@ -124,33 +148,49 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
 
     @admin.action(description="Issue the chosen drafts", permissions=["bill"])
     def issue_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
-        self._apply(request, queryset, issue, "Issued")
+        self._apply(request, queryset, ISSUE.use_case, ISSUE.done)
 
     @admin.action(description="Mark the chosen invoices as paid", permissions=["bill"])
     def mark_paid_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
-        self._apply(request, queryset, mark_paid, "Marked as paid")
+        self._apply(request, queryset, MARK_PAID.use_case, MARK_PAID.done)
 
     @admin.action(description="Void the chosen invoices (cannot be undone)", permissions=["bill"])
     def void_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
-        self._apply(request, queryset, void, "Voided")
+        self._apply(request, queryset, VOID.use_case, VOID.done)
 
     @action(description="Issue", permissions=["bill"])
     def issue_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        return self._apply_to_one(request, object_id, issue, "Issued")
+        return self._confirm(request, object_id, ISSUE)
 
     @action(description="Mark as paid", permissions=["bill"])
     def mark_paid_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        return self._apply_to_one(request, object_id, mark_paid, "Marked as paid")
+        return self._confirm(request, object_id, MARK_PAID)
 
     @action(description="Void", permissions=["bill"])
     def void_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        return self._apply_to_one(request, object_id, void, "Voided")
+        return self._confirm(request, object_id, VOID)
 
-    def _apply_to_one(
-        self, request: HttpRequest, object_id: UUID, use_case: Callable[..., Invoice], done: str
-    ) -> HttpResponse:
-        self._apply(request, Invoice.objects.filter(pk=object_id), use_case, done)
-        return redirect(reverse("admin:invoicing_invoice_change", args=[object_id]))
+    def _confirm(self, request: HttpRequest, object_id: UUID, step: Step) -> HttpResponse:
+        """Ask, with the money that it moves; only the POST of that page does it, so no link and no crawler ever can."""
+        invoice = Invoice.objects.select_related("customer").filter(pk=object_id).first()
+        if invoice is None:
+            raise Http404
+        back = reverse("admin:invoicing_invoice_change", args=[object_id])
+        if request.method == "POST":
+            self._apply(request, Invoice.objects.filter(pk=object_id), step.use_case, step.done)
+            return redirect(back)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{step.verb}: {invoice}",
+            "question": f"{step.verb}: {invoice}?",
+            "verb": step.verb,
+            "consequence": step.consequence,
+            "invoice": invoice,
+            "period": self.period(invoice),
+            "total": self.total(invoice),
+            "back": back,
+        }
+        return TemplateResponse(request, "invoicing/confirm_action.html", context)
 
     def _apply(
         self, request: HttpRequest, queryset: QuerySet[Invoice], use_case: Callable[..., Invoice], done: str

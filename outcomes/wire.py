@@ -17,6 +17,7 @@ from access.strictjson import MAX_DEPTH, StrictJSONError, check_depth
 MAX_EVENT_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 8 * 1024 * 1024
 MAX_BATCH_EVENTS = 5000
+MAX_MESSAGE = 1000
 # Digits and exponent beyond which a number is refused: PostgreSQL would store it, at any length it takes to write it
 # out.
 MAX_NUMBER_DIGITS = 400
@@ -182,6 +183,8 @@ def _refused(raw: bytes, message: str) -> Refused:
         known = [value if isinstance(value, str) else "" for value in (outline.id, outline.type, outline.customer)]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         known = ["", "", ""]
+    # What the decoder quotes of the event may hold what the database refuses, and may be as long as the event.
+    message = message.replace("\0", "\\u0000")[:MAX_MESSAGE]
     return Refused("invalid", message, raw[:MAX_EVENT_BYTES], *(text.replace("\0", "")[:255] for text in known))
 
 

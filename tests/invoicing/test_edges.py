@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.test import Client
 from django.urls import reverse
 
 from invoicing import billing, tasks
@@ -104,9 +105,27 @@ def test_the_admin_acts_on_one_invoice(world: World, staff: Any) -> None:
     world.outcome(acme, MARCH)
     billing.run(now=APRIL_1)
     invoice = Invoice.objects.get()
-    staff.get(reverse("admin:invoicing_invoice_mark_paid_this", args=[invoice.pk]))
+    for step in ("issue_this", "mark_paid_this", "void_this"):
+        asked = staff.get(reverse(f"admin:invoicing_invoice_{step}", args=[invoice.pk]))
+        assert "USD 2.00" in asked.content.decode(), "the money it moves is shown first"
+        invoice.refresh_from_db()
+        assert invoice.status == "issued", "a link alone does nothing"
+    staff.post(reverse("admin:invoicing_invoice_mark_paid_this", args=[invoice.pk]))
     invoice.refresh_from_db()
     assert invoice.status == "paid"
+
+
+def test_acting_on_one_invoice_needs_the_forms_own_token(world: World) -> None:
+    acme = world.customer()
+    world.contract(acme)
+    world.outcome(acme, MARCH)
+    billing.run(now=APRIL_1)
+    invoice = Invoice.objects.get()
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(User.objects.create_superuser("root", password="x"))
+    assert browser.post(reverse("admin:invoicing_invoice_void_this", args=[invoice.pk])).status_code == 403
+    invoice.refresh_from_db()
+    assert invoice.status == "issued"
 
 
 def test_who_may_only_look_cannot_act(world: World, client: Any) -> None:
@@ -122,6 +141,7 @@ def test_who_may_only_look_cannot_act(world: World, client: Any) -> None:
     invoice = Invoice.objects.get()
     assert client.get(reverse("admin:invoicing_invoice_change", args=[invoice.pk])).status_code == 200
     assert client.get(reverse("admin:invoicing_invoice_void_this", args=[invoice.pk])).status_code == 403
+    assert client.post(reverse("admin:invoicing_invoice_void_this", args=[invoice.pk])).status_code == 403
     data = {"action": "void_chosen", "_selected_action": [str(invoice.pk)]}
     client.post(reverse("admin:invoicing_invoice_changelist"), data)
     invoice.refresh_from_db()

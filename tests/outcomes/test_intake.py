@@ -206,6 +206,8 @@ def with_data(data: bytes) -> bytes:
 HOSTILE = {
     "NUL in a value": (with_data(b'{"a":"x\\u0000"}'), "invalid"),
     "NUL in a key": (with_data(b'{"a\\u0000":1}'), "invalid"),
+    "NUL in the name of an unknown field": (b'{"\\u0000":1,"id":"e","type":"t","customer":"acme"}', "invalid"),
+    "an unknown field with a name of 9,000 letters": (b'{"' + b"x" * 9000 + b'":1,"id":"e"}', "invalid"),
     "NUL in the id": (b'{"id":"e\\u0000","type":"t","customer":"acme"}', "invalid"),
     "NUL in the customer": (b'{"id":"e","type":"t","customer":"ac\\u0000me"}', "invalid"),
     "a NUL byte": (with_data(b'{"a":"\0"}'), "invalid"),
