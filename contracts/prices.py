@@ -8,6 +8,7 @@ from typing import Any
 from access.errors import Detail
 from access.paths import child, item
 from access.serializers import nearest, unknown_message
+from conditions_dsl.words import plain
 from contracts.condition_text import possible_values
 from contracts.domain import money, rating
 from contracts.models import Condition, ConditionVersion, ContractVersion, Price, RateCardVersion
@@ -85,12 +86,6 @@ def label(price: PriceFields) -> str:
     """``price of resolved_incident where priority is "4 - Low"``"""
     tests = " and ".join(f'{name} is "{value}"' for name, value in sorted(price.matched.items()))
     return f"price of {price.condition}" + (f" where {tests}" if tests else "")
-
-
-def plain(number: Decimal) -> str:
-    """Plain notation without idle zeros: the form in which two equal prices are the same text."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def unit_price_text(unit_price: Decimal, currency: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 
 from access import ids
 from access.times import format_rfc3339
@@ -20,8 +20,7 @@ from invoicing.domain import lifecycle
 from invoicing.models import Invoice, InvoiceLine, LineOutcome
 from invoicing.refusals import LINE_PREFIX, public_id
 from outcomes.models import Outcome, State
-
-OUTCOME_PREFIX = "out"
+from outcomes.queries import OUTCOME_PREFIX
 
 PERIOD_OPEN: Final = "period_open"
 ON_DRAFT: Final = "draft"
@@ -297,8 +296,3 @@ def outcome_billing(outcome: Outcome) -> dict[str, Any]:
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
-
-
-def overdue(*, now: datetime) -> QuerySet[Invoice]:
-    """Issued invoices that are past their due date."""
-    return Invoice.objects.filter(Q(status=lifecycle.ISSUED, due_at__lt=now)).order_by("due_at")

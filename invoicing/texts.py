@@ -1,23 +1,13 @@
 """How numbers and dates are written: plain notation for machines, grouped digits for people."""
 
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 
+from conditions_dsl.words import plain
 from contracts.domain import money
 from contracts.domain.periods import Period, zone
+from contracts.prices import unit_price_text as unit_price
 
-
-def plain(number: Decimal) -> str:
-    """An exact decimal without an exponent and without idle zeros: "15", "0.0149"."""
-    text = f"{number:f}"
-    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
-
-
-def unit_price(price: Decimal, currency: str) -> str:
-    """A unit price with all its decimals, and at least those of the currency: "2.00", "0.0149"."""
-    whole, _, decimals = plain(price).partition(".")
-    decimals = decimals.ljust(money.exponent(currency), "0")
-    return f"{whole}.{decimals}" if decimals else whole
+__all__ = ["Period", "amount", "day", "grouped", "local_date", "plain", "span", "unit_price"]
 
 
 def grouped(text: str) -> str:

@@ -38,7 +38,6 @@ class JournalRow(NamedTuple):
     clause: str
     event_seq: int | None
     effective_at: int
-    reason: str
 
 
 @dataclass(slots=True)
@@ -72,17 +71,17 @@ class Booked:
     is_new: bool = False
     journal: list[JournalRow] = field(default_factory=list)
 
-    def move(self, change: Change, *, cause: str = "", reason: str = "") -> None:
+    def move(self, change: Change, *, cause: str = "") -> None:
         """Book one change now."""
         if change.to_state == CONFIRMED:
             self.settled_at = change.at
         elif change.to_state in (REVERSED, VOID, MISSED, SUPERSEDED):
             self.ended_by_seq, self.ended_at = change.seq, change.at
-        self.note(change.to_state, cause or change.cause, change.clause, change.seq, change.at, reason)
+        self.note(change.to_state, cause or change.cause, change.clause, change.seq, change.at)
         self.state = change.to_state
 
-    def note(self, to_state: str, cause: str, clause: str, seq: int | None, at: int, reason: str) -> None:
-        self.journal.append(JournalRow(self.id, self.state, to_state, cause, clause, seq, at, reason))
+    def note(self, to_state: str, cause: str, clause: str, seq: int | None, at: int) -> None:
+        self.journal.append(JournalRow(self.id, self.state, to_state, cause, clause, seq, at))
 
     def follow(self, attempt: Attempt, worth: Value | None, changes: list[Change]) -> None:
         """Book or queue computed ``changes`` and take over what the attempt says of itself."""

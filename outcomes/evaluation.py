@@ -9,6 +9,7 @@ code.
 import random
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -20,7 +21,8 @@ from django.db.backends.utils import CursorWrapper
 
 from access.ids import uuid7
 from conditions_dsl import Event
-from contracts.terms import billing_key
+from contracts.terms import BillingKey, Terms
+from contracts.terms import load as load_terms
 from outcomes.booking import Booked, begin
 from outcomes.domain.instants import from_us
 from outcomes.domain.lifecycle import Attempt, Fold, NeedsReplay, Rules, replay
@@ -31,6 +33,8 @@ from outcomes.reconcile import reconcile
 from outcomes.store import (
     EVENT_COLUMNS,
     load_booked,
+    load_subjects,
+    new_subject_ids,
     read_event_row,
     read_history,
     write_inbox,
@@ -176,29 +180,12 @@ def _load_subjects(cursor: CursorWrapper, works: dict[SubjectKey, Work]) -> None
     """Fill in what is stored of the subjects, locked; subjects never seen before get an id."""
     if not works:
         return
-    cursor.execute(
-        """
-        SELECT s.customer_id, s.condition_id, s.key, s.id, s.state, (extract(epoch FROM s.last_time) *
-        1000000)::bigint, s.last_seq FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS w(c, o, k) JOIN
-        outcomes_subject s ON s.customer_id = w.c AND s.condition_id = w.o AND s.key = w.k ORDER BY s.id FOR UPDATE OF
-        s
-        """,
-        [
-            [work.customer for work in works.values()],
-            [work.condition for work in works.values()],
-            [work.key for work in works.values()],
-        ],
-    )
-    for customer, condition, key, pk, state, last_time, last_seq in cursor.fetchall():
+    for customer, condition, key, pk, state, last in load_subjects(cursor, works):
         work = works[customer, condition, key]
-        work.id, work.state, work.last = pk, state, (last_time, last_seq)
+        work.id, work.state, work.last = pk, state, last
     fresh = [work for work in works.values() if not work.id]
-    if fresh:
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence('outcomes_subject', 'id')) FROM generate_series(1, %s)", [len(fresh)]
-        )
-        for work, (pk,) in zip(fresh, cursor.fetchall(), strict=True):
-            work.id = pk
+    for work, pk in zip(fresh, new_subject_ids(cursor, len(fresh)), strict=True):
+        work.id = pk
 
 
 def _fold_all(cursor: CursorWrapper, works: dict[SubjectKey, Work], rules: dict[int, Rules], now: datetime) -> int:
@@ -255,6 +242,8 @@ def _slow(cursor: CursorWrapper, work: Work, rules: Rules, now: datetime) -> Non
     events = sorted([*history, *work.events], key=lambda event: (event.time, event.seq))
     work.fold = fold = replay(rules, events)
     rows = list(load_booked(cursor, None, subject=work.id).get(work.id, {}).values())
+    # Asked for only where the dates of a confirmed outcome moved, and then read once for all of its subject.
+    terms = cache(lambda: load_terms([work.customer]))
 
     def same_bill(row: Booked, attempt: Attempt) -> bool:
         worth = fold.value(attempt)
@@ -264,7 +253,7 @@ def _slow(cursor: CursorWrapper, work: Work, rules: Rules, now: datetime) -> Non
             return False
         if (row.met_at, row.settled_at) == (attempt.met_at, attempt.settled_at):
             return True
-        return _billing_key(work.customer, row) == _billing_key(work.customer, attempt)
+        return _billing_key(terms(), work.customer, row) == _billing_key(terms(), work.customer, attempt)
 
     work.rows = reconcile(
         rows,
@@ -277,9 +266,9 @@ def _slow(cursor: CursorWrapper, work: Work, rules: Rules, now: datetime) -> Non
     )
 
 
-def _billing_key(customer: int, dated: Booked | Attempt) -> tuple | None:
+def _billing_key(terms: Terms, customer: int, dated: Booked | Attempt) -> BillingKey | None:
     assert dated.met_at is not None and dated.settled_at is not None
-    return billing_key(customer, from_us(dated.met_at), from_us(dated.settled_at))
+    return terms.billing_key(customer, from_us(dated.met_at), from_us(dated.settled_at))
 
 
 def _single(rules: Rules, attempt: Attempt) -> bool:

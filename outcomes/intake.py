@@ -17,6 +17,7 @@ from django.db.backends.utils import CursorWrapper
 from contracts.models import Customer
 from outcomes.models import ImportCustomer, InboxItem
 from outcomes.sequence import reserve
+from outcomes.tasks import ring
 from outcomes.wire import Incoming, Refused
 
 ACCEPTED = "accepted"
@@ -143,7 +144,7 @@ def accept(
                     ignore_conflicts=True,
                 )
             if claimed:
-                transaction.on_commit(_ring)
+                transaction.on_commit(ring)
         for place, bad in refused:
             results[place] = Result(bad.id, REJECTED, bad.reason, bad.message)
         if keep_refused:
@@ -211,12 +212,6 @@ def _keep(refused: Iterable[tuple[int, Refused]], seqs: list[int], now: datetime
 def _text(raw: bytes) -> str:
     """The bytes as text that PostgreSQL can hold; what is no UTF-8 is shown escaped."""
     return raw.decode("utf-8", "backslashreplace").replace("\0", "\\u0000")
-
-
-def _ring() -> None:
-    from outcomes.tasks import ring
-
-    ring()
 
 
 def _refuse(item: Incoming, reason: str, message: str) -> Refused:

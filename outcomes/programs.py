@@ -21,11 +21,6 @@ def _program(version_id: int, canonical: str) -> Program:
     return compile(parse(canonical))
 
 
-def program_of(version: ConditionVersion) -> Program:
-    """The compiled program of one condition version."""
-    return _program(version.pk, version.canonical)
-
-
 def all_rules() -> dict[int, Rules]:
     """Condition id → its rules, over every condition that exists."""
     versions: dict[int, list[Version]] = {}

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from access import ids
+from conditions_dsl import words
 from outcomes.models import Event, EventIdentity, Import, InboxItem, Journal, Outcome, Pending, SubjectEvent
 from outcomes.programs import all_rules, subject_key
 from outcomes.store import read_event
+
+OUTCOME_PREFIX = "out"
+IMPORT_PREFIX = "imp"
 
 # What higher apps add to an outcome's detail (such as the invoice line); they register it when they load.
 OUTCOME_DETAILS: list[Callable[[Outcome], dict[str, Any]]] = []
@@ -46,7 +51,7 @@ def event_names(rows: Iterable[Outcome]) -> dict[int, str]:
 def outcome_json(row: Outcome, names: dict[int, str]) -> dict[str, Any]:
     """One outcome as lists show it."""
     return {
-        "id": ids.encode("out", row.id),
+        "id": ids.encode(OUTCOME_PREFIX, row.id),
         "customer": row.customer.key,
         "condition": row.condition.slug,
         "condition_version": row.version.number,
@@ -173,7 +178,7 @@ def inbox_json(item: InboxItem) -> dict[str, Any]:
 
 def import_json(found: Import) -> dict[str, Any]:
     return {
-        "id": ids.encode("imp", found.id),
+        "id": ids.encode(IMPORT_PREFIX, found.id),
         "name": found.name,
         "status": "open" if found.closed_at is None else "closed",
         "created_at": found.created_at,
@@ -182,9 +187,6 @@ def import_json(found: Import) -> dict[str, Any]:
     }
 
 
-def plain(number: Any) -> str | None:
+def plain(number: Decimal | None) -> str | None:
     """A decimal in plain notation, without the zeros that its column pads it with."""
-    if number is None:
-        return None
-    text = format(number, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return None if number is None else words.plain(number)

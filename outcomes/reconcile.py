@@ -122,7 +122,7 @@ def _redate(row: Booked, attempt: Attempt, fold: Fold, late: Event) -> None:
     row.first_time, row.first_seq, row.version = attempt.first_time, attempt.first_seq, attempt.version
     row.follow(attempt, fold.value(attempt), rest)
     if not row.journal and _dates(row) != before:
-        row.note(row.state, LATE, "restated", late.seq, late.time, "")
+        row.note(row.state, LATE, "restated", late.seq, late.time)
 
 
 def _walk(row: Booked, changes: list[Change], late: Event) -> None:

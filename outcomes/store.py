@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from conditions_dsl import Event
+from contracts.models import Condition, Customer
 from outcomes.booking import Booked
 from outcomes.bulk import copy_rows, update_rows
 from outcomes.domain.instants import from_us
@@ -189,7 +190,7 @@ def write_booked(cursor: CursorWrapper, rows: Sequence[Booked], now: datetime) -
                 j.clause,
                 j.event_seq,
                 "",
-                j.reason,
+                "",
                 from_us(j.effective_at),
                 now,
             )
@@ -214,6 +215,34 @@ def write_journal(cursor: CursorWrapper, rows: Sequence[tuple]) -> None:
 
 
 # --- subjects ---------------------------------------------------------------------------------------------------------
+
+
+def load_subjects(
+    cursor: CursorWrapper, keys: Collection[tuple[int, int, str]]
+) -> list[tuple[int, int, str, int, str, tuple[int, int]]]:
+    """Which of the subjects (customer, condition, key) are stored, locked: each with its id, its fold state and the
+    newest event folded, as (time, seq).
+    """
+    cursor.execute(
+        f"""
+        SELECT s.customer_id, s.condition_id, s.key, s.id, s.state, {_us("s.last_time")}, s.last_seq
+        FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS w(c, o, k)
+        JOIN outcomes_subject s ON s.customer_id = w.c AND s.condition_id = w.o AND s.key = w.k
+        ORDER BY s.id FOR UPDATE OF s
+        """,
+        [list(column) for column in zip(*keys, strict=True)],
+    )
+    return [(*row[:5], (row[5], row[6])) for row in cursor.fetchall()]
+
+
+def new_subject_ids(cursor: CursorWrapper, count: int) -> list[int]:
+    """Ids for subjects that are about to be stored."""
+    if not count:
+        return []
+    cursor.execute(
+        "SELECT nextval(pg_get_serial_sequence('outcomes_subject', 'id')) FROM generate_series(1, %s)", [count]
+    )
+    return [pk for (pk,) in cursor.fetchall()]
 
 
 def write_subjects(cursor: CursorWrapper, works: Iterable[Work]) -> None:
@@ -251,8 +280,6 @@ def write_inbox(cursor: CursorWrapper, unkeyed: Sequence[tuple[Event, int, list[
     """Put accepted events that conditions mention, and in which none found its key, into the inbox."""
     if not unkeyed:
         return
-    from contracts.models import Condition, Customer
-
     slugs = dict(Condition.objects.values_list("id", "slug"))
     keys = dict(Customer.objects.filter(id__in={c for _, c, _ in unkeyed}).values_list("id", "key"))
     InboxItem.objects.bulk_create(

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import yaml
 from django.db import connection
@@ -114,7 +113,7 @@ def print_largest(console: Console, api: Api) -> None:
     table.add_column("amount", justify="right")
     for line in invoice["lines"]:
         values = ", ".join(str(value) for value in line["dimensions"].values())
-        quantity = _count(line["quantity"])
+        quantity = line["quantity"]
         table.add_row(
             f"{quantity} x {line['title']}{f'  ({values})' if values else ''}", line["unit_price"], line["amount"]
         )
@@ -138,8 +137,3 @@ def print_largest(console: Console, api: Api) -> None:
         move = f"{entry['from'] or '(begins)'} → {entry['to']}"
         console.print(f"    {entry['effective_at']}  {move}, by {entry['cause']}: {entry['clause']}")
     console.print()
-
-
-def _count(quantity: Any) -> str:
-    text = str(quantity)
-    return text.rstrip("0").rstrip(".") if "." in text else text

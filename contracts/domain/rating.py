@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
+from conditions_dsl.words import plain
 from contracts.domain import money
 
 PER_UNIT: Final = "per_unit"
@@ -119,8 +120,7 @@ def dimension_text(value: Any) -> str:
         # str() first: a float is only ever a name here, never an amount.
         number = Decimal(str(value))
         if number.is_finite():
-            text = f"{number:f}"
-            return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+            return plain(number)
     kind = {dict: "an object", list: "a list", type(None): "null"}.get(type(value), type(value).__name__)
     raise TypeError(f"a dimension value is text, a number or true or false, not {kind}")
 

@@ -19,7 +19,7 @@ from outcomes.api.outcomes import OutcomeSerializer
 from outcomes.api.parsers import BatchParser, EventParser, LinesParser, body_of, detail_of, unreadable
 from outcomes.intake import ACCEPTED, REJECTED, ImportClosed, Result, accept
 from outcomes.models import InboxItem
-from outcomes.queries import event_fate, event_json, find_event, inbox_json
+from outcomes.queries import IMPORT_PREFIX, event_fate, event_json, find_event, inbox_json
 from outcomes.wire import Incoming, Malformed, Refused, is_json, read_batch, read_event, read_events, read_lines
 
 error_codes.register(
@@ -213,7 +213,7 @@ def _import_id(request: Request) -> UUID | None:
     if header is None:
         return None
     try:
-        return ids.decode("imp", header.strip())
+        return ids.decode(IMPORT_PREFIX, header.strip())
     except ValueError as error:
         raise ApiError(400, "invalid_parameter", f"Header Import: {error}.") from None
 

@@ -14,7 +14,7 @@ from access.serializers import NoBody, QuerySerializer, StrictSerializer
 from access.views import ApiView, path_id
 from outcomes import imports, inbox
 from outcomes.models import Import, InboxItem
-from outcomes.queries import import_json, inbox_json
+from outcomes.queries import IMPORT_PREFIX, import_json, inbox_json
 
 
 class InboxQuery(QuerySerializer):
@@ -117,6 +117,6 @@ class ImportClose(ApiView):
         """Settlement of its customers goes on. Closing a closed import changes nothing."""
         NoBody(data=request.data).is_valid(raise_exception=True)
         try:
-            return Response(import_json(imports.close_import(path_id("imp", import_id), now=timezone.now())))
+            return Response(import_json(imports.close_import(path_id(IMPORT_PREFIX, import_id), now=timezone.now())))
         except Import.DoesNotExist:
             raise ApiError(404, "not_found", f"There is no import {import_id[:80]!r}.") from None

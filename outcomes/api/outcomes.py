@@ -14,7 +14,15 @@ from access.pagination import fetch, page_response, paginate, read_page_request
 from access.serializers import QuerySerializer
 from access.views import ApiView, path_id
 from outcomes.models import Outcome, State
-from outcomes.queries import event_json, event_names, events_of, outcome_detail_json, outcome_json, outcomes
+from outcomes.queries import (
+    OUTCOME_PREFIX,
+    event_json,
+    event_names,
+    events_of,
+    outcome_detail_json,
+    outcome_json,
+    outcomes,
+)
 
 NEWEST_FIRST = ("-id",)
 
@@ -122,7 +130,7 @@ class OutcomeEvents(ApiView):
 
 
 def _find(outcome_id: str) -> Outcome:
-    found = outcomes().filter(id=path_id("out", outcome_id)).first()
+    found = outcomes().filter(id=path_id(OUTCOME_PREFIX, outcome_id)).first()
     if found is None:
         raise ApiError(404, "not_found", f"There is no outcome {outcome_id[:80]!r}.")
     return found

@@ -20,6 +20,7 @@ from invoicing import billing, pdf
 from invoicing.models import Invoice, Status
 from outcomes.imports import close_import
 from outcomes.models import Import, Pending
+from outcomes.queries import IMPORT_PREFIX
 from outcomes.tasks import ring
 from settlement.sweep import settle_due
 
@@ -78,7 +79,9 @@ class Command(BaseCommand):
         """Post the log in batches while the workers evaluate; what became of it, and seconds until evaluated."""
         # A demo that was killed has left its import open: it is taken up again, and closed at the end.
         left_open = Import.objects.filter(name=IMPORT_NAME, closed_at=None).first()
-        import_id = ids.encode("imp", left_open.id) if left_open else api.post("/imports", {"name": IMPORT_NAME})["id"]
+        import_id = (
+            ids.encode(IMPORT_PREFIX, left_open.id) if left_open else api.post("/imports", {"name": IMPORT_NAME})["id"]
+        )
         sent = {"accepted": 0, "duplicates": 0, "rejected": 0}
         began = time.monotonic()
         with self._progress() as bar:
@@ -98,7 +101,7 @@ class Command(BaseCommand):
                 time.sleep(0.1)
             bar.update(evaluating, completed=len(events))
         seconds = time.monotonic() - began
-        close_import(ids.decode("imp", import_id), now=timezone.now())
+        close_import(ids.decode(IMPORT_PREFIX, import_id), now=timezone.now())
         return sent, seconds
 
     def _settle_and_bill(self) -> None:
