@@ -234,13 +234,6 @@ def load(customer_ids: Iterable[int]) -> Terms:
     return Terms(agreements, {card_id: tuple(found) for card_id, found in cards.items()})
 
 
-def billing_key(
-    customer_id: int, met_at: datetime, settled_at: datetime, terms: Terms | None = None
-) -> BillingKey | None:
-    """As `Terms.billing_key`. Give ``terms`` when asking more than once: without them each call reads the database."""
-    return (load([customer_id]) if terms is None else terms).billing_key(customer_id, met_at, settled_at)
-
-
 def grace_by_customer(ids: Iterable[int]) -> dict[int, int]:
     """Seconds that settlement waits longer for each of these customers, 0 where nothing is agreed. One query.
 

@@ -128,10 +128,11 @@ def test_the_billing_key() -> None:
     made = contract(acme, standard)
     first, standing = made.versions.get(), standard.versions.get()
     second = version(made, standard, 2, FEB)
-    assert terms.billing_key(acme.id, JAN - TICK, FEB) is None
-    assert terms.billing_key(acme.id, JAN, FEB - TICK) == (first.id, standing.id, JAN)
-    assert terms.billing_key(acme.id, JAN, FEB) == (first.id, standing.id, FEB)
-    assert terms.billing_key(acme.id, FEB, FEB) == (second.id, standing.id, FEB)
+    agreed = terms.load([acme.id])
+    assert agreed.billing_key(acme.id, JAN - TICK, FEB) is None
+    assert agreed.billing_key(acme.id, JAN, FEB - TICK) == (first.id, standing.id, JAN)
+    assert agreed.billing_key(acme.id, JAN, FEB) == (first.id, standing.id, FEB)
+    assert agreed.billing_key(acme.id, FEB, FEB) == (second.id, standing.id, FEB)
 
 
 def test_the_grace_is_the_latest_versions() -> None:
