@@ -5,7 +5,7 @@ demo    set up, then run the main job on the event log in samples/ and print wha
 test    set up, then the checks and every test;        ARGS="-k word" goes to pytest
 up      set up, then web server, workers and beat in this terminal, until Ctrl-C;  PORT=8000
 stop    stop the embedded PostgreSQL and Redis; the data stay
-bench   set up, then the benchmarks
+bench   set up, then the benchmarks (docs/benchmarks.md);  ARGS="intake --quick" for one of them
 lint    set up, then ruff, mypy and import-linter only
 setup   only the virtual environment and the pinned packages
 lock    resolve requirements/*.in anew into the locks;  ARGS="--upgrade" for newer versions
@@ -124,7 +124,9 @@ def test(rest: list[str]) -> int:
     install("dev")
     failed = checks()
     # Two processes need half the time of one; each has a database of its own. ARGS="-n 0" for one.
-    return run([str(PYTHON), "-m", "pytest", "-n", str(min(os.cpu_count() or 1, 4)), *rest]) or failed
+    # The longest tests come last: `worksteal` shares them out.
+    processes = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
+    return run([str(PYTHON), "-m", "pytest", *processes, *rest]) or failed
 
 
 def lock(rest: list[str]) -> int:

@@ -33,3 +33,8 @@ def key_of(request: Request) -> keys.AuthenticatedKey:
     if not isinstance(request.auth, keys.AuthenticatedKey):
         raise NotAuthenticated
     return request.auth
+
+
+def caller(request: Request) -> str:
+    """Who asks, as it is kept with what was done."""
+    return f"API key {key_of(request).name}"

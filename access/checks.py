@@ -59,6 +59,9 @@ def _check_switches() -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     if settings.DEBUG:
         messages.append(Error("HOLDFAST_DEBUG is on: it shows internals to callers.", id="access.E006"))
+    if settings.WEBHOOK_ALLOW_LOOPBACK:
+        text = "HOLDFAST_WEBHOOK_ALLOW_LOOPBACK is on: it lets webhooks reach services of this machine."
+        messages.append(Error(text, hint="It is for local trials: leave it out.", id="access.E007"))
     if not os.environ.get("DATABASE_URL"):
         text = "DATABASE_URL is not set: the embedded PostgreSQL is for one machine and has no backups."
         messages.append(Warning(text, hint="Name a server of your own.", id="access.W001"))

@@ -169,8 +169,8 @@ def _replay(claim: Claim) -> HttpResponse | None:
 
 
 def _keep(claim: Claim, response: HttpResponseBase) -> None:
-    if response.status_code >= 500 or response.status_code in _REFUSALS:
-        return
+    if response.status_code >= 500 or response.status_code in _REFUSALS or "Retry-After" in response:
+        return  # the last: it is told to come again, with the same key
     if isinstance(response, Response):  # not rendered yet, so it does not know its own type
         body = b"" if response.data is None else dumps(response.data)
         headers = {"Content-Type": "application/json"}

@@ -39,7 +39,7 @@ _ERRORS = {
     "404": "There is nothing with this id.",
     "406": "Only JSON is answered.",
     "409": "In conflict with the state of things, or with an earlier use of the Idempotency-Key.",
-    "411": "A chunked body: send a Content-Length.",
+    "411": "The end of the body cannot be told: send a Content-Length.",
     "413": "The body is too large.",
     "415": "The body is not in a media type that is read here.",
     "422": "The body was read, but fields are wrong.",

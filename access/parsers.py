@@ -28,8 +28,9 @@ def check_charset(media_type: str | None) -> None:
 def check_body_headers(request: HttpRequest, max_bytes: int) -> None:
     """What the headers alone tell, before a byte of the body is read or a handler runs.
 
-    411 for a chunked body (the server hands us an empty one, and empty must not pass for sent), 415 for a compressed
-    one (nothing is ever decompressed here), 413 for an announced length above the limit.
+    411 for a body of unknown length that the entry point (billing_project.wsgi) could not read first: Django takes it
+    for empty, and empty must not pass for sent. 415 for a compressed one (nothing is ever decompressed here), 413 for
+    an announced length above the limit.
     """
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
@@ -37,7 +38,7 @@ def check_body_headers(request: HttpRequest, max_bytes: int) -> None:
     length = request.META.get("CONTENT_LENGTH") or ""
     if not length:
         if request.headers.get("Transfer-Encoding", "").strip():
-            raise ApiError(411, "length_required", "Chunked bodies are not read: send a Content-Length.")
+            raise ApiError(411, "length_required", "The end of this body cannot be told: send a Content-Length.")
         return
     if not (length.isascii() and length.isdigit()):
         raise ApiError(400, "malformed_request", "The Content-Length is not a number.")

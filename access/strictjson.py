@@ -20,6 +20,8 @@ from access.paths import child, item
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
+# A path is made of keys, which may be as long as the body.
+MAX_PATH = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +35,20 @@ class Limits:
     digits: int = 28
     min_exponent: int = -12
     max_exponent: int = 15
+    negative_zero: bool = False
 
 
 DEFAULT_LIMITS = Limits()
 
 
 class StrictJSONError(ValueError):
-    """A body refused. `status` is the HTTP status it deserves (400, or 413 for its size)."""
+    """A body refused. `status` is the HTTP status it deserves: 400, 413 for its size, 422 for what it says."""
 
     def __init__(self, code: str, message: str, *, path: str = "", status: int = 400) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.path = path
+        self.path = path if len(path) <= MAX_PATH else f"{path[:MAX_PATH]}…"
         self.status = status
 
 
@@ -165,7 +168,7 @@ def read_number(token: str, limits: Limits = DEFAULT_LIMITS) -> Any:
             "number_out_of_range",
             f"A number has at most {-limits.min_exponent} decimals and an exponent of at most {limits.max_exponent}.",
         )
-    if token.startswith("-") and not digits:
+    if token.startswith("-") and not digits and not limits.negative_zero:
         return _Refused("negative_zero", "-0 is not a number we can keep: send 0.")
     if fraction or exponent:
         try:

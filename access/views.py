@@ -13,13 +13,14 @@ It adds to DRF's APIView: what the headers and the query string tell is checked 
 parameter is an error, 405 comes before 403, and POSTs honour ``Idempotency-Key``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -150,6 +151,22 @@ class ApiView(APIView):
     def default_response_headers(self) -> dict[str, str]:
         """Answers hold billing data: no cache between us and the caller may keep them."""
         return {**super().default_response_headers, "Cache-Control": "no-store"}
+
+
+class AnyAccept(DefaultContentNegotiation):
+    """There is one form of the answer, whatever `Accept` says; errors are JSON."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
+    ) -> tuple[Any, str]:
+        renderer = next(iter(renderers))
+        return renderer, renderer.media_type
+
+
+class FileView(ApiView):
+    """Answers a file of one kind."""
+
+    content_negotiation_class = AnyAccept
 
 
 def path_id(prefix: str, text: str) -> UUID:

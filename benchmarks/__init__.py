@@ -1,1 +1,1 @@
-"""What Holdfast's speed is measured with: `make bench`. Figures are ratios to a reference in the same run."""
+"""What Holdfast's speed is measured with: `make bench` (docs/benchmarks.md). Figures are ratios within one run."""

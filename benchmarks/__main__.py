@@ -1,28 +1,34 @@
-"""`python -m benchmarks [NAME ...]`: run the benchmarks, all of them by default."""
+"""`python -m benchmarks [NAME ...]`: run the benchmarks, all of them by default. One may be given its options."""
 
 import importlib
-import pkgutil
+import itertools
+import signal
 import sys
 
-import benchmarks
+KNOWN = ("billing", "fold", "intake", "storage", "sweep")
 
 
 def main() -> int:
-    modules = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
-    known = sorted(name for name in modules if not name.startswith("_"))
-    chosen = sys.argv[1:] or known
-    unknown = [name for name in chosen if name not in known]
+    names = list(itertools.takewhile(lambda word: not word.startswith("-"), sys.argv[1:]))
+    options = sys.argv[1 + len(names) :]
+    unknown = [name for name in names if name not in KNOWN]
     if unknown:
-        print(f"There is no benchmark {unknown[0]!r}; known are: {', '.join(known)}.", file=sys.stderr)
+        print(f"There is no benchmark {unknown[0]!r}; known are: {', '.join(KNOWN)}.", file=sys.stderr)
+        return 2
+    if options and len(names) != 1:
+        print(f"Options belong to one benchmark: name it before them, one of {', '.join(KNOWN)}.", file=sys.stderr)
         return 2
     status = 0
-    for name in chosen:
+    for name in names or KNOWN:
         print(f"== {name}\n", flush=True)
-        sys.argv = [name]
+        sys.argv = [name, *options]
         status |= importlib.import_module(f"benchmarks.{name}").main()
         print()
     return status
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

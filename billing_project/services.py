@@ -58,10 +58,12 @@ def only_one(lock: Path, message: str) -> Iterator[None]:
 
 
 def web(port: int) -> list[str]:
-    """The command line of the web server."""
+    """The command line of the web server: one process, whose threads wait for each other's commits rather than for the
+    processor (single events that wait together are stored together).
+    """
     return [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--host", HOST, "--port", str(port), "--workers", "1",
-        "--blocking-threads", "4", "--log-level", "warning", "billing_project.wsgi:application",
+        "--blocking-threads", "32", "--log-level", "warning", "billing_project.wsgi:application",
     ]  # fmt: skip
 
 
@@ -121,6 +123,8 @@ class Services:
         if self.echo:
             assert process.stdout is not None
             threading.Thread(target=_copy_lines, args=(name, process.stdout, log), daemon=True).start()
+        else:
+            log.close()
 
     def wait_ready(self, url: str, *, seconds: float = 60) -> None:
         """Until ``url`` answers 200. ServiceError with the end of the log where a process dies or time runs out."""

@@ -91,6 +91,10 @@ else:
     _redis = _embedded.ensure_redis(HOME, cluster="test" if TESTING else "main")
     REDIS_URL = _redis.client_url
     CELERY_BROKER_URL = _redis.broker_url
+    if TESTING:
+        # Test processes that run side by side purge queues and flush caches: each has a Redis database of its own.
+        _number = int(env.str("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 16
+        REDIS_URL, CELERY_BROKER_URL = f"{REDIS_URL}?db={_number}", f"{CELERY_BROKER_URL}?virtual_host={_number}"
 
 CACHES = {
     "default": {
@@ -116,16 +120,19 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "access",
+    "webhooks",
     "contracts",
     "outcomes",
     "settlement",
     "invoicing",
+    "portal",
     "billing_project",
 ]
 
 MIDDLEWARE = [
     "access.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "outcomes.api.express.ExpressMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -183,6 +190,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "portal.views.csrf_failure"
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600
@@ -257,6 +265,9 @@ CELERY_BEAT_SCHEDULE = {
     "make the next months' partitions": {"task": "outcomes.ensure_months", "schedule": 6 * 3600.0},
     "sweep idempotency": {"task": "access.sweep_idempotency", "schedule": 3600.0},
     "bill what ended": {"task": "invoicing.bill_due", "schedule": 300.0},
+    # One that was not taken in time is no use: the next does its work.
+    "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 2.0, "options": {"expires": 10}},
+    "sweep webhooks": {"task": "webhooks.sweep", "schedule": 3600.0},
 }
 
 # --- Holdfast ---------------------------------------------------------------------------------------------------------
@@ -264,10 +275,29 @@ CELERY_BEAT_SCHEDULE = {
 # Intake: events older than this are refused outside an import; those further ahead than the tolerance always.
 MAX_EVENT_AGE_DAYS = env.int("HOLDFAST_MAX_EVENT_AGE_DAYS", 35)
 MAX_EVENT_FUTURE_SECONDS = 300
+# Attributes of CloudEvents that say how an event travelled, not what happened: passed over. Any other is refused.
+CLOUDEVENTS_IGNORED = frozenset(
+    env.list(
+        "HOLDFAST_CLOUDEVENTS_IGNORED",
+        default=[
+            "dataschema",
+            # Extensions of the specification: tracing, partitioning, sequence, expiry and recording.
+            "traceparent", "tracestate", "partitionkey", "sequence", "sequencetype", "expirytime", "recordedtime",
+            # Added on the way by Knative and Dapr.
+            "knativearrivaltime", "pubsubname", "topic", "traceid",
+        ],
+    )
+)  # fmt: skip
 # How long after a period's end its draft is still refreshed before it is issued, in hours.
 INVOICE_GRACE_HOURS = env.int("HOLDFAST_INVOICE_GRACE_HOURS", 0)
 # Evaluate at most so many waiting events of one partition in one transaction.
 EVALUATION_BATCH = env.int("HOLDFAST_EVALUATION_BATCH", 4000)
+# Webhooks go to public addresses, by https, on these ports only.
+WEBHOOK_PORTS = [int(port) for port in env.list("HOLDFAST_WEBHOOK_PORTS", default=["443"])]
+# For tests and local trials: also to this very machine, by http and on any port. Refused in production.
+WEBHOOK_ALLOW_LOOPBACK = env.bool("HOLDFAST_WEBHOOK_ALLOW_LOOPBACK", False)
+# Where customers reach this installation: what links to the portal begin with. Else, the address that was asked.
+PUBLIC_URL = env.str("HOLDFAST_PUBLIC_URL", "").rstrip("/")
 DOCS_URL = env.str("HOLDFAST_DOCS_URL", "/v1/docs")
 # Who sends the invoices; printed on the PDF.
 SELLER = {
@@ -276,6 +306,8 @@ SELLER = {
     "email": env.str("HOLDFAST_SELLER_EMAIL", ""),
     "tax_id": env.str("HOLDFAST_SELLER_TAX_ID", ""),
 }
+# A PNG or SVG on this machine, printed at their head.
+SELLER_LOGO = env.str("HOLDFAST_SELLER_LOGO", "")
 
 UNFOLD = {
     "SITE_TITLE": "Holdfast",

@@ -1,4 +1,4 @@
-"""Where everything is: the API under /v1, the admin, health."""
+"""Where everything is: the API under /v1, the admin, the customers' portal, health."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -6,18 +6,23 @@ from django.views.generic import RedirectView
 
 from access import health
 from access.urls import end_of_api
+from portal.urls import api_patterns as portal_api
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
+    path("portal/", include("portal.urls")),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("v1/", include("access.urls")),
     # Before contracts, whose /v1/conditions/{slug} would take /v1/conditions/try.
     path("v1/", include("outcomes.urls")),
+    # Before contracts, too, whose /v1/customers/{key} takes whatever follows.
+    path("v1/", include(portal_api)),
     path("v1/", include("contracts.urls")),
     path("v1/", include("settlement.urls")),
     path("v1/", include("invoicing.urls")),
+    path("v1/", include("webhooks.urls")),
     path("v1/", include(end_of_api)),
 ]
 

@@ -7,7 +7,7 @@ from conditions_dsl.checker import check
 from conditions_dsl.compiler import compile
 from conditions_dsl.english import describe
 from conditions_dsl.errors import ConditionError, Diagnostic
-from conditions_dsl.explain import explain
+from conditions_dsl.explain import explain, explain_node, explain_value
 from conditions_dsl.jsonform import from_json, to_json
 from conditions_dsl.model import Condition, EventName
 from conditions_dsl.parser import parse
@@ -27,6 +27,8 @@ __all__ = [
     "compile",
     "describe",
     "explain",
+    "explain_node",
+    "explain_value",
     "format",
     "from_json",
     "from_witn",

@@ -1,4 +1,4 @@
-"""Why `bill when` is true or false: the tree with a verdict, the value seen and the deciding events at each node.
+"""Why a clause is true or false: the tree with a verdict, the value seen and the deciding events at each node.
 
 Computed from the events themselves, not from folded facts: this is for a reader who asks, not for the hot path.
 """
@@ -31,7 +31,24 @@ def explain(
     test of a VALUE has the `value` seen, as the language writes it, or `missing`; what is joined has `parts`.
     """
     attempt = _in_order(events, now)
-    return _Reader(attempt, attempt if history is None else _in_order(history, now)).node(program.condition.bill)
+    whole = None if history is None else _in_order(history, now)
+    return explain_node(program.condition.bill, attempt, history=whole)
+
+
+def explain_node(node: m.Node, events: list[Event], *, history: list[Event] | None = None) -> dict[str, Any]:
+    """As `explain`, of any condition of any clause. ``events`` are those its clause looks at; both lists are in order
+    of (`time`, `seq`).
+    """
+    return _Reader(events, events if history is None else history).node(node)
+
+
+def explain_value(value: m.Value, events: list[Event]) -> dict[str, Any]:
+    """What a VALUE reads of ``events``, which are in order: a node of kind `value`, with `text`, `value`, `events` and
+    `event_count`. It has no verdict.
+    """
+    seen, found = _Reader(events, events)._value(value)
+    shown = _shown(v.average(*seen)) if isinstance(seen, tuple) else _shown(seen)
+    return {"text": printer.value(value), "kind": "value", "value": shown} | _deciding(found)
 
 
 def _in_order(events: Iterable[Event], now: int | None) -> list[Event]:
@@ -178,8 +195,11 @@ def _leaf(kind: str, text: str, verdict: bool, events: list[Event], value: str |
     node: dict[str, Any] = {"text": text, "kind": kind, "verdict": verdict}
     if value is not None:
         node["value"] = value
-    ids = [event.id for event in events]
-    return node | {"events": ids[-_MOST_EVENTS:], "event_count": len(ids)}
+    return node | _deciding(events)
+
+
+def _deciding(events: list[Event]) -> dict[str, Any]:
+    return {"events": [event.id for event in events[-_MOST_EVENTS:]], "event_count": len(events)}
 
 
 def _joined(

@@ -34,7 +34,7 @@ def format(condition: m.Condition) -> str:
         rest.append(f"quantity {number(q) if isinstance(q, Decimal) else value(q)}")
     if condition.amount is not None:
         rest.append(f"amount {value(condition.amount)}")
-    rest += [_dimension(d) for d in condition.dimensions]
+    rest += [dimension(d) for d in condition.dimensions]
     if rest:
         out += ["", *rest]
     return "\n".join(out) + "\n"
@@ -73,7 +73,7 @@ def _listed(members: list[str], column: int) -> str:
     return (",\n" + " " * column).join(members)
 
 
-def _dimension(dimension: m.Dimension) -> str:
+def dimension(dimension: m.Dimension) -> str:
     if isinstance(dimension.value, m.Value):
         return f"dimension {dimension.name} = {value(dimension.value)}"
     choices = " ".join(f"{text(label)} if {node(when)} else" for label, when in dimension.value.choices)

@@ -1,20 +1,27 @@
 """The admin of what was agreed: to read, and to create by the use cases. Nothing is edited in place."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, StackedInline
+from unfold.decorators import action
 
 from access.readonly import ReadOnly
 from access.times import format_rfc3339
-from contracts import durations, queries
-from contracts.admin_forms import ConditionForm, ContractForm, CustomerForm, UseCaseForm
+from conditions_dsl.words import plain
+from contracts import agreed, durations, pins, queries, windows, wording
+from contracts.admin_forms import ConditionForm, CustomerForm, TaxRateForm, UseCaseForm
+from contracts.admin_pages import amend_page, contract_page, rate_card_page
 from contracts.agreements import public_id
+from contracts.clocks import is_test
 from contracts.models import (
     Condition,
     ConditionVersion,
@@ -23,8 +30,9 @@ from contracts.models import (
     Customer,
     RateCard,
     RateCardVersion,
+    TaxRate,
 )
-from contracts.prices import label, stored, unit_price_text
+from contracts.prices import PriceFields, label, stored, unit_price_text
 
 
 class Creating(ReadOnly):
@@ -55,6 +63,19 @@ class Creating(ReadOnly):
         """The form has saved it."""
 
 
+class OwnAddPage(ReadOnly):
+    """Read-only, except that ``add_page`` creates by its use case."""
+
+    add_page: Any
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return ModelAdmin.has_add_permission(self, request)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        answer: HttpResponse = type(self).add_page(self, request)
+        return answer
+
+
 class ReadOnlyInline(ReadOnly, StackedInline):
     extra = 0
     can_delete = False
@@ -63,12 +84,21 @@ class ReadOnlyInline(ReadOnly, StackedInline):
 
 
 def prices_html(home: RateCardVersion | ContractVersion, currency: str) -> SafeString:
-    """The prices of a version as lines: ``price of … : 12.00 USD``."""
+    """The prices of a version as lines: ``price of … : first 100 at 2.00 USD, then at 1.50 USD``."""
     return format_html_join(
         "",
-        "<div>{}: <b>{} {}</b></div>",
-        ((label(price), unit_price_text(price.unit_price, currency), currency) for price in stored(home)),
+        "<div>{}: <b>{}</b></div>",
+        ((label(price), _said(price, currency)) for price in stored(home)),
     )
+
+
+def _said(price: PriceFields, currency: str) -> str:
+    return wording.price(price, lambda amount: f"{unit_price_text(amount, currency)} {currency}")
+
+
+def _shown_in(version: ContractVersion) -> wording.Show:
+    currency = version.contract.currency
+    return lambda amount: f"{unit_price_text(amount, currency)} {currency}"
 
 
 def starts(version: ConditionVersion | RateCardVersion) -> str:
@@ -77,13 +107,62 @@ def starts(version: ConditionVersion | RateCardVersion) -> str:
     return f"from {format_rfc3339(version.effective_from)}"
 
 
+class TestFilter(admin.SimpleListFilter):
+    """Customers with a test clock, or those that are billed in earnest."""
+
+    title = "clock"
+    parameter_name = "test"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", "Test clock"), ("0", "Wall clock")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in ("0", "1"):
+            return queryset
+        return queryset.filter(test_clock__isnull=self.value() == "0")
+
+
 @admin.register(Customer)
 class CustomerAdmin(Creating, ModelAdmin):
     add_form = CustomerForm
-    list_display = ("key", "name", "currency", "time_zone", "email", "created_at")
-    list_filter = ("currency", "time_zone")
+    list_display = ("key", "name", "test", "currency", "time_zone", "locale", "taxes", "email", "created_at")
+    list_filter = (TestFilter, "currency", "time_zone", "tax_rates")
+    list_select_related = ("test_clock",)
     search_fields = ("key", "name", "email")
     ordering = ("key",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
+        return queries.customers()
+
+    @admin.display(description="Test", boolean=True, ordering="test_clock")
+    def test(self, customer: Customer) -> bool:
+        return is_test(customer)
+
+    @admin.display(description="Taxes")
+    def taxes(self, customer: Customer) -> str:
+        return ", ".join(map(str, customer.tax_rates.all()))
+
+
+@admin.register(TaxRate)
+class TaxRateAdmin(Creating, ModelAdmin):
+    add_form = TaxRateForm
+    list_display = ("key", "name", "percent_plain", "inclusive", "reverse_charge", "customer_count", "created_at")
+    list_filter = ("inclusive", "reverse_charge")
+    search_fields = ("key", "name", "note")
+    ordering = ("key",)
+    fields = ("key", "name", "percent_plain", "inclusive", "reverse_charge", "note", "customer_count", "created_at")
+    readonly_fields = ("percent_plain", "customer_count")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[TaxRate]:
+        return TaxRate.objects.annotate(chosen_by=Count("customers"))
+
+    @admin.display(description="Percent", ordering="percent")
+    def percent_plain(self, rate: TaxRate) -> str:
+        return plain(rate.percent)
+
+    @admin.display(description="Customers")
+    def customer_count(self, rate: TaxRate) -> int:
+        return int(rate.chosen_by)  # type: ignore[attr-defined]
 
 
 class ConditionVersionInline(ReadOnlyInline):
@@ -103,9 +182,12 @@ class ConditionVersionInline(ReadOnlyInline):
 @admin.register(Condition)
 class ConditionAdmin(Creating, ModelAdmin):
     add_form = ConditionForm
-    list_display = ("slug", "title", "version", "in_force", "created_at")
-    search_fields = ("slug", "versions__title", "versions__text")
+    list_display = ("slug", "title", "version", "in_force", "whom", "created_at")
+    list_filter = ("limited",)
+    search_fields = ("slug", "versions__title", "versions__text", "named__customer__key")
     ordering = ("slug",)
+    fields = ("slug", "whom", "created_at")
+    readonly_fields = ("whom",)
     inlines = (ConditionVersionInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Condition]:
@@ -123,6 +205,14 @@ class ConditionAdmin(Creating, ModelAdmin):
     def in_force(self, condition: Condition) -> str:
         return starts(_current(condition))
 
+    @admin.display(description="For")
+    def whom(self, condition: Condition) -> str:
+        named = [
+            one.customer.key + (f" (from {format_rfc3339(one.since)})" if one.since else "")
+            for one in condition.named.all()
+        ]
+        return ", ".join(named) if condition.limited else "every customer"
+
 
 class RateCardVersionInline(ReadOnlyInline):
     model = RateCardVersion
@@ -139,7 +229,9 @@ class RateCardVersionInline(ReadOnlyInline):
 
 
 @admin.register(RateCard)
-class RateCardAdmin(ReadOnly, ModelAdmin):
+class RateCardAdmin(OwnAddPage, ModelAdmin):
+    add_page = staticmethod(rate_card_page)
+    actions_detail = ("new_version_this",)
     list_display = ("key", "currency", "version", "in_force", "price_count", "created_at")
     list_filter = ("versions__currency",)
     search_fields = ("key", "versions__prices__condition__slug")
@@ -148,6 +240,10 @@ class RateCardAdmin(ReadOnly, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[RateCard]:
         return queries.rate_cards()
+
+    @action(description="New version", permissions=["add"])
+    def new_version_this(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        return redirect(f"{reverse('admin:contracts_ratecard_add')}?card={object_id}")
 
     @admin.display(description="Currency")
     def currency(self, card: RateCard) -> str:
@@ -176,7 +272,15 @@ class ContractVersionInline(ReadOnlyInline):
         "time_zone",
         "net_days",
         "settlement_grace",
+        "own_windows",
+        "late_evidence",
+        "pinned",
         "prices",
+        "money",
+        "zero_invoices",
+        "credit_notes",
+        "credits",
+        "trial",
         "created_at",
     )
     readonly_fields = fields
@@ -185,14 +289,32 @@ class ContractVersionInline(ReadOnlyInline):
     def settlement_grace(self, version: ContractVersion) -> str:
         return durations.text_of(version.settlement_grace_seconds)
 
+    @admin.display(description="Settlement windows of its own")
+    def own_windows(self, version: ContractVersion) -> SafeString | str:
+        own = format_html_join("", "<div>{}: <b>{}</b></div>", windows.texts(version).items())
+        return own or "none: the conditions'"
+
+    @admin.display(description="Pinned versions of conditions")
+    def pinned(self, version: ContractVersion) -> SafeString | str:
+        own = format_html_join("", "<div>{}: <b>version {}</b></div>", pins.of_version(version).items())
+        return own or "none: those in force"
+
+    @admin.display(description="Other terms of money")
+    def money(self, version: ContractVersion) -> SafeString | str:
+        said = format_html_join(
+            "", "<div>{}: <b>{}</b></div>", wording.terms(agreed.stored(version), _shown_in(version))
+        )
+        return said or "none"
+
     @admin.display(description="Prices of its own")
     def prices(self, version: ContractVersion) -> SafeString | str:
         return prices_html(version, version.contract.currency) or "none: the rate card's"
 
 
 @admin.register(Contract)
-class ContractAdmin(Creating, ModelAdmin):
-    add_form = ContractForm
+class ContractAdmin(OwnAddPage, ModelAdmin):
+    add_page = staticmethod(contract_page)
+    actions_detail = ("amend_this",)
     list_display = ("public_id", "customer", "currency", "rate_card", "billing_period", "starts_at", "ends_at")
     list_filter = ("currency", "versions__billing_period", "versions__rate_card")
     search_fields = ("customer__key", "customer__name")
@@ -205,17 +327,25 @@ class ContractAdmin(Creating, ModelAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Contract]:
         return queries.contracts()
 
+    def has_amend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Who may change contracts, although no form edits one."""
+        return request.user.has_perm("contracts.change_contract")
+
+    @action(description="Amend", permissions=["amend"])
+    def amend_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        return amend_page(self, request, object_id)
+
     @admin.display(description="Id")
     def public_id(self, contract: Contract) -> str:
         return public_id(contract)
 
     @admin.display(description="Rate card")
     def rate_card(self, contract: Contract) -> str:
-        return str(queries.latest_version(contract).rate_card)
+        return str(queries.version_in_force(contract, timezone.now()).rate_card)
 
     @admin.display(description="Billed")
     def billing_period(self, contract: Contract) -> str:
-        return str(queries.latest_version(contract).billing_period)
+        return str(queries.version_in_force(contract, timezone.now()).billing_period)
 
 
 def _current(parent: Condition | RateCard) -> Any:

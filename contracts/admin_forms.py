@@ -1,5 +1,6 @@
 """Forms by which the admin creates: each hands its fields to a use case and shows the refusal beside the fields."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,17 +11,14 @@ from django.utils import timezone
 from unfold import widgets
 
 from access.errors import ApiError, Detail, flatten
-from contracts import durations
-from contracts.agreements import ContractFields, create_contract
-from contracts.apply.documents import DocumentError, read_yaml
 from contracts.changes import Change, Kind
 from contracts.conditions import create_condition_version
 from contracts.customers import CustomerFields, put_customer
-from contracts.domain.periods import BILLING_PERIODS
-from contracts.models import Condition, Contract, Customer, RateCard
-from contracts.prices import PriceFields
-from contracts.refusals import conflict
-from contracts.serializers import PriceRequest, prices_of
+from contracts.fields import MAX_LOCALE, MAX_NAME, MAX_TAX_ID, MAX_TAX_RATE_KEY
+from contracts.models import Condition, Customer, TaxRate, TestClock
+from contracts.refusals import conflict, refusals
+from contracts.serializers import TaxRateRequest
+from contracts.tax_rates import put_tax_rate
 
 
 def text_field(**kwargs: Any) -> forms.CharField:
@@ -34,6 +32,19 @@ def number_field(**kwargs: Any) -> forms.IntegerField:
 def area_field(**kwargs: Any) -> forms.CharField:
     area = widgets.UnfoldAdminTextareaWidget(attrs={"rows": 16, "style": "font-family: monospace"})
     return forms.CharField(widget=area, strip=False, **kwargs)
+
+
+def prose_field(**kwargs: Any) -> forms.CharField:
+    return forms.CharField(widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 4}), required=False, **kwargs)
+
+
+def flag_field(**kwargs: Any) -> forms.BooleanField:
+    return forms.BooleanField(widget=widgets.UnfoldBooleanWidget(), required=False, **kwargs)
+
+
+def lines_of(text: str) -> str:
+    """Text as it was typed: browsers end lines with CR LF."""
+    return text.replace("\r\n", "\n")
 
 
 def moment_field(**kwargs: Any) -> forms.SplitDateTimeField:
@@ -62,7 +73,7 @@ class UseCaseForm(forms.ModelForm):
                 self.instance = self.row(self.create(self.cleaned_data, timezone.now()))
         except ApiError as refusal:
             for detail in refusal.details or (Detail("", refusal.message, refusal.code),):
-                field = detail.path.partition("[")[0]
+                field = re.split(r"[.\[]", detail.path, maxsplit=1)[0]
                 place = f"{detail.path}: " if detail.path != field else ""
                 self.add_error(field if field in self.fields else None, f"{place}{detail.message}")
 
@@ -79,16 +90,69 @@ class CustomerForm(UseCaseForm):
     currency = text_field(max_length=3, help_text="ISO 4217, such as USD; what contracts default to.")
     time_zone = text_field(max_length=64, initial="UTC", help_text="IANA name, such as Europe/Berlin.")
     email = forms.EmailField(required=False, max_length=254, widget=widgets.UnfoldAdminEmailInputWidget())
+    test_clock = forms.ModelChoiceField(
+        TestClock.objects.all(),
+        required=False,
+        widget=widgets.UnfoldAdminSelectWidget(),
+        help_text="Makes it a test customer, for good. Left empty: it lives by the wall clock.",
+    )
+    address = prose_field(help_text="As printed on invoices.")
+    tax_id = text_field(max_length=MAX_TAX_ID, required=False, help_text="VAT number or the like, printed on invoices.")
+    locale = text_field(
+        max_length=MAX_LOCALE, initial="en", help_text="Language and formats of what is sent: en, de, de-CH, fr, ja …"
+    )
+    tax_rates = forms.ModelMultipleChoiceField(
+        TaxRate.objects.all(),
+        required=False,
+        widget=widgets.UnfoldAdminSelect2MultipleWidget(),
+        help_text="All of them on top of prices, or all contained in them. They hold for what is issued from now on.",
+    )
 
     class Meta:
         model = Customer
         fields: list[str] = []
 
     def create(self, data: Mapping[str, Any], now: datetime) -> Change[Any]:
-        given = CustomerFields(data["currency"], data["name"], data["time_zone"], data["email"])
+        clock = data["test_clock"]
+        given = CustomerFields(
+            currency=data["currency"],
+            name=data["name"],
+            time_zone=data["time_zone"],
+            email=data["email"],
+            test_clock=None if clock is None else clock.pk,
+            address=lines_of(data["address"]),
+            tax_id=data["tax_id"],
+            locale=data["locale"],
+            tax_rates=tuple(rate.key for rate in data["tax_rates"]),
+        )
         change = put_customer(data["key"], given, now=now)
         if change.kind is not Kind.CREATED:  # rolled back: a form that says "add" replaces nobody
             raise conflict("customer_exists", f"Customer {data['key']} exists already.", "key")
+        return change
+
+
+class TaxRateForm(UseCaseForm):
+    key = text_field(max_length=MAX_TAX_RATE_KEY, help_text="Your own name for the rate; customers refer to it.")
+    name = text_field(max_length=MAX_NAME, help_text="What the customer reads, such as VAT.")
+    percent = text_field(
+        help_text="19 means 19 %. Changed later by the API or `apply`, it holds for what is issued from then on."
+    )
+    inclusive = flag_field(label="Contained in prices", help_text="Otherwise it comes on top of them.")
+    reverse_charge = flag_field(help_text="The recipient owes the tax: 0 %, and the note that the law asks for.")
+    note = prose_field(help_text="Printed on the invoice.")
+
+    class Meta:
+        model = TaxRate
+        fields: list[str] = []
+
+    def create(self, data: Mapping[str, Any], now: datetime) -> Change[Any]:
+        payload = {name: value for name, value in data.items() if name != "key"}
+        request = TaxRateRequest(data=payload | {"note": lines_of(data["note"])})
+        if not request.is_valid():
+            raise refusals(flatten(request.errors))
+        change = put_tax_rate(data["key"], request.fields_of(), now=now)
+        if change.kind is not Kind.CREATED:  # rolled back: a form that says "add" replaces nothing
+            raise conflict("tax_rate_exists", f"Tax rate {data['key']} exists already.", "key")
         return change
 
 
@@ -97,15 +161,21 @@ class ConditionForm(UseCaseForm):
     effective_from = moment_field(
         required=False, help_text="UTC. Left empty: a new slug applies to all attempts, a later version from now on."
     )
+    customers = forms.ModelMultipleChoiceField(
+        Customer.objects.all(),
+        required=False,
+        widget=widgets.UnfoldAdminSelect2MultipleWidget(),
+        help_text="For these alone. Left empty: a new slug is for every customer, a later version changes nothing.",
+    )
 
     class Meta:
         model = Condition
         fields: list[str] = []
 
     def create(self, data: Mapping[str, Any], now: datetime) -> Change[Any]:
-        # Browsers end lines with CR LF; the text is kept as it was typed.
-        text = data["text"].replace("\r\n", "\n")
-        change = create_condition_version(text, effective_from=data["effective_from"], now=now)
+        text = lines_of(data["text"])
+        named = [customer.key for customer in data["customers"]] or None
+        change = create_condition_version(text, effective_from=data["effective_from"], now=now, customers=named)
         if not change.wrote:
             raise conflict("condition_unchanged", f"Version {change.value.number} in force says this already.", "text")
         return change
@@ -113,64 +183,3 @@ class ConditionForm(UseCaseForm):
     def row(self, change: Change[Any]) -> Condition:
         condition: Condition = change.value.condition
         return condition
-
-
-class ContractForm(UseCaseForm):
-    customer = forms.ModelChoiceField(Customer.objects.all(), widget=widgets.UnfoldAdminSelect2Widget())
-    rate_card = forms.ModelChoiceField(RateCard.objects.all(), widget=widgets.UnfoldAdminSelectWidget())
-    currency = text_field(max_length=3, required=False, help_text="The rate card's. Left empty: the customer's.")
-    starts_at = moment_field(help_text="UTC.")
-    ends_at = moment_field(required=False, help_text="UTC. Left empty: without an end.")
-    billing_period = forms.ChoiceField(
-        choices=[(name, name) for name in BILLING_PERIODS],
-        initial="monthly",
-        widget=widgets.UnfoldAdminSelectWidget(),
-    )
-    anchor_day = number_field(initial=1, help_text="1 to 31; weekly 1 (Monday) to 7.")
-    time_zone = text_field(max_length=64, required=False, help_text="Left empty: the customer's.")
-    net_days = number_field(initial=30, help_text="Days from issue until an invoice is due.")
-    settlement_grace = text_field(required=False, help_text="For events that are delivered late: 12 hours.")
-    prices = area_field(
-        required=False,
-        help_text="Prices of this contract alone, as under `prices:` in contracts.yaml:"
-        " - {condition: resolved_ticket, unit_price: 1.75}",
-    )
-
-    class Meta:
-        model = Contract
-        fields: list[str] = []
-
-    def clean_settlement_grace(self) -> int:
-        text = self.cleaned_data["settlement_grace"]
-        try:
-            return durations.seconds_of(text) if text else 0
-        except ValueError as error:
-            raise forms.ValidationError(str(error)) from error
-
-    def clean_prices(self) -> tuple[PriceFields, ...]:
-        try:
-            document = read_yaml(self.cleaned_data["prices"])
-        except DocumentError as error:
-            raise forms.ValidationError(f"Line {error.line}: {error.message}.") from error
-        if document.value is None:
-            return ()
-        request = PriceRequest(data=document.value, many=True)
-        if not request.is_valid():
-            raise forms.ValidationError([f"{detail.path}: {detail.message}" for detail in flatten(request.errors)])
-        return prices_of(request.validated_data)
-
-    def create(self, data: Mapping[str, Any], now: datetime) -> Change[Any]:
-        given = ContractFields(
-            customer=data["customer"].key,
-            rate_card=data["rate_card"].key,
-            starts_at=data["starts_at"],
-            ends_at=data["ends_at"],
-            currency=data["currency"] or None,
-            billing_period=data["billing_period"],
-            anchor_day=data["anchor_day"],
-            time_zone=data["time_zone"] or None,
-            net_days=data["net_days"],
-            settlement_grace_seconds=data["settlement_grace"],
-            prices=data["prices"],
-        )
-        return create_contract(given, now=now)

@@ -1,5 +1,6 @@
 """Use cases: agree a contract with a customer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,71 +10,93 @@ from django.db import transaction
 from access import ids
 from access.errors import Detail
 from access.times import format_rfc3339
-from contracts import durations, fields, prices
+from contracts import agreed, amendments, timeline
+from contracts.agreed import GivenTerms, VersionFields, comparable, placed
+from contracts.amendments import entries_of, latest_version
 from contracts.changes import Change, Difference, Kind, differences_of
-from contracts.domain import periods
-from contracts.models import Contract, ContractVersion, Customer, RateCard
-from contracts.prices import PriceFields
+from contracts.models import Contract, Customer
 from contracts.refusals import conflict, raise_if_any, refused
+from contracts.timeline import Amendment, Entry
 
 ID_PREFIX = "con"
-MAX_NET_DAYS = 365
-MAX_GRACE_SECONDS = 180 * 86_400
 
 
 @dataclass(frozen=True)
-class ContractFields:
-    """The terms as they are handed in. A currency or time zone that is left out is the customer's."""
+class ContractFields(GivenTerms):
+    """The terms as they are handed in. A currency or time zone that is left out is the customer's. ``phases`` are
+    further versions agreed at once, each with what differs from the one before.
+    """
 
     customer: str
     rate_card: str
     starts_at: datetime
     ends_at: datetime | None = None
     currency: str | None = None
-    billing_period: str = "monthly"
-    anchor_day: int = 1
     time_zone: str | None = None
-    net_days: int = 30
-    settlement_grace_seconds: int = 0
-    prices: tuple[PriceFields, ...] = ()
+    phases: tuple[Amendment, ...] = ()
+
+    def first_version(self, customer: Customer) -> VersionFields:
+        """The terms from the start on."""
+        terms = {name: getattr(self, name) for name in agreed.TERMS}
+        return VersionFields(self.rate_card, self.time_zone or customer.time_zone, **terms)
 
 
 @transaction.atomic
 def create_contract(given: ContractFields, *, now: datetime) -> Change[Contract]:
-    """A contract of these terms, as its first version.
+    """A contract of these terms, as its first version and one for each phase.
 
     Locks the customer's row, so that two callers cannot both see the span free. Not safe to repeat blindly: the second
     call is refused as an overlap with the first one's contract; over HTTP an Idempotency-Key replays the first answer.
-    Refused with everything that is wrong at once; an overlap (409) names the other contract.
+    Refused with everything that is wrong at once; an overlap (409) names the other contract. With settlement windows,
+    evaluation of the customer's events waits until the transaction has ended (`refuse_backdated_windows`).
     """
-    customer = _lock_customer(given.customer)
-    card = _check(given, customer)
+    customer = lock_customer(given.customer)
+    entries = _entries(given, customer, ())
+    raise_if_any(_problems(given, customer, entries, now))
     _refuse_overlap(given, customer)
-    return _create(given, customer, card, now)
+    change = _create(given, customer, entries, now)
+    refuse_backdated_windows(change.value)
+    return change
 
 
 @transaction.atomic
-def ensure_contract(given: ContractFields, *, now: datetime) -> Change[Contract]:
-    """The customer's contract with this start: made where there is none, unchanged where its terms are these.
+def ensure_contract(
+    given: ContractFields, amended: Sequence[Amendment] = (), *, now: datetime, guarded: bool = True
+) -> Change[Contract]:
+    """The customer's contract with this start: made where there is none, amended where ``amended`` goes on after the
+    versions it has, unchanged where these are all.
 
-    The same locks and refusals as `create_contract`; safe to repeat, and what files that are loaded again need. Terms
-    of an existing contract never change: where they differ the call is refused and names each difference.
+    The same locks and refusals as `create_contract` and `amend_contract`; safe to repeat, and what files that are
+    loaded again need. Terms that stand never change: where they differ the call is refused and names each difference.
+
+    Who makes many contracts in one transaction says ``guarded=False`` and calls `refuse_backdated_windows` with those
+    that were created in the end, so that evaluation does not wait for the whole of it.
     """
-    customer = _lock_customer(given.customer)
-    card = _check(given, customer)
+    customer = lock_customer(given.customer)
     existing = customer.contracts.filter(starts_at=given.starts_at).first()
+    wanted = _entries(given, customer, amended)
     if existing is None:
+        raise_if_any(_problems(given, customer, wanted, now))
         _refuse_overlap(given, customer)
-        return _create(given, customer, card, now)
-    differences = differences_of(terms_of(existing), _terms(given, customer))
-    if not differences:
-        return Change(Kind.UNCHANGED, existing)
-    listed = "; ".join(map(_difference_text, differences))
-    raise conflict(
-        "contract_already_exists",
-        f"Contract {public_id(existing)} of {customer.key} from {format_rfc3339(existing.starts_at)} stands with other"
-        f" terms: {listed}. Agreed terms are not edited: put them back as they were.",
-    )
+        change = _create(given, customer, wanted, now)
+        if guarded:
+            refuse_backdated_windows(change.value)
+        return change
+    standing = entries_of(existing)
+    raise_if_any(_problems(given, customer, wanted, now, [entry.terms for entry in standing]))
+    existing.customer = customer
+    _refuse_differences(existing, customer, given, wanted, standing)
+    return _amend(existing, wanted, standing, now)
+
+
+def refuse_backdated_windows(contract: Contract) -> None:
+    """Refuse (409) a contract just made whose windows are for outcomes that were met before it was made, or whose pins
+    are for events that were evaluated before. Locks the customer's partition until the transaction ends: call it last.
+    """
+    entries = entries_of(contract)
+    for entry in entries:
+        if timeline.in_force(entries, entry.effective_at) is entry:
+            amendments.refuse_backdated(entries, entry, None, contract.customer)
 
 
 def public_id(contract: Contract) -> str:
@@ -83,32 +106,114 @@ def public_id(contract: Contract) -> str:
 
 def terms_of(contract: Contract) -> dict[str, Any]:
     """The terms of a contract as flat values that compare: those of its latest version."""
-    version = contract.versions.order_by("-number").select_related("rate_card")[0]
-    return {
-        "ends_at": contract.ends_at,
-        "currency": contract.currency,
-        "rate_card": version.rate_card.key,
-        "billing_period": version.billing_period,
-        "anchor_day": version.anchor_day,
-        "time_zone": version.time_zone,
-        "net_days": version.net_days,
-        "settlement_grace": version.settlement_grace_seconds,
-        **prices.comparable(prices.stored(version)),
-    }
+    terms = agreed.stored(latest_version(contract))
+    return {"ends_at": contract.ends_at, "currency": contract.currency, **comparable(terms)}
 
 
-def _terms(given: ContractFields, customer: Customer) -> dict[str, Any]:
-    return {
-        "ends_at": given.ends_at,
-        "currency": given.currency or customer.currency,
-        "rate_card": given.rate_card,
-        "billing_period": given.billing_period,
-        "anchor_day": given.anchor_day,
-        "time_zone": given.time_zone or customer.time_zone,
-        "net_days": given.net_days,
-        "settlement_grace": given.settlement_grace_seconds,
-        **prices.comparable(given.prices),
-    }
+def lock_customer(key: str) -> Customer:
+    """The customer, locked until the transaction ends: who changes its contracts waits here."""
+    customer = Customer.objects.select_for_update(no_key=True).filter(key=key).first()
+    if customer is None:
+        raise refused("unknown_customer", f'There is no customer "{key}": create it first.', "customer")
+    return customer
+
+
+def _entries(given: ContractFields, customer: Customer, amended: Sequence[Amendment]) -> list[Entry]:
+    """The versions that are asked for, in the order in which they are made; amendments that change nothing are none."""
+    entries = timeline.begin(given.first_version(customer), given.starts_at, given.ends_at, given.phases)
+    for index, amendment in enumerate(amended):
+        entry = timeline.amended(entries, amendment, f"amendments[{index}]")
+        if entry is not None:
+            entries.append(entry)
+    return entries
+
+
+def _problems(
+    given: ContractFields,
+    customer: Customer,
+    entries: Sequence[Entry],
+    now: datetime,
+    standing: Sequence[VersionFields] = (),
+) -> list[Detail]:
+    """Everything that is wrong with these versions, each with its place; what is wrong with one is not said again of
+    those that build on it.
+    """
+    currency = given.currency or customer.currency
+    problems = _span_problems(given)
+    initial = [entry for entry in entries if entry.made_by is None]
+    problems += timeline.phase_problems(initial, given.starts_at, given.ends_at)
+    said: list[Detail] = []
+    for index, entry in enumerate(entries):
+        stands = standing[index] if index < len(standing) else None
+        found = agreed.problems_of(entry.terms, customer, currency, entry.effective_at, agreed=stands, now=now)
+        if entry.made_by is not None:
+            found += timeline.span_problems(given.starts_at, entries[index - 1].ends_at, entry.made_by)
+        if timeline.segments_hold(entries, [*problems, *found]):
+            found += timeline.commitment_problems(entries, entry)
+        problems += placed(found, entry.place, said) if entry.place and index else found
+        said += found
+    return problems
+
+
+def _span_problems(given: ContractFields) -> list[Detail]:
+    if given.ends_at is not None and given.ends_at <= given.starts_at:
+        message = f"ends_at must be after starts_at ({format_rfc3339(given.starts_at)})."
+        return [Detail("ends_at", message, "ends_before_start")]
+    return []
+
+
+def _refuse_differences(
+    existing: Contract, customer: Customer, given: ContractFields, wanted: Sequence[Entry], standing: Sequence[Entry]
+) -> None:
+    """Refuse (409) where what stands says something else, or more, than what is asked for."""
+    currency = given.currency or customer.currency
+    listed = []
+    for number, (stands, asked) in enumerate(zip(standing, wanted, strict=False), start=1):
+        before = {"currency": existing.currency, **_said(stands)}
+        after = {"currency": currency, **_said(asked)}
+        if number == min(len(standing), len(wanted)):
+            before["ends_at"], after["ends_at"] = stands.ends_at, asked.ends_at
+        differences = differences_of(before, after)
+        if differences:
+            told = "; ".join(map(_difference_text, differences))
+            listed.append(told if len(standing) == 1 else f"version {number}: {told}")
+    listed += [
+        f"version {number} from {format_rfc3339(entry.effective_at)} is not among those asked for"
+        for number, entry in enumerate(standing[len(wanted) :], start=len(wanted) + 1)
+    ]
+    if listed:
+        raise conflict(
+            "contract_already_exists",
+            f"Contract {public_id(existing)} of {customer.key} from {format_rfc3339(existing.starts_at)} stands with"
+            f" other terms: {'; '.join(listed)}. Agreed terms are not edited: put them back as they were, and list what"
+            " changes as a further amendment.",
+        )
+
+
+def _said(entry: Entry) -> dict[str, Any]:
+    return {"effective_at": entry.effective_at, **comparable(entry.terms)}
+
+
+def _amend(
+    existing: Contract,
+    wanted: Sequence[Entry],
+    standing: list[Entry],
+    now: datetime,
+) -> Change[Contract]:
+    """Write those of the versions asked for that the contract does not have yet."""
+    differences: list[Difference] = []
+    for entry in wanted[len(standing) :]:
+        if entry.made_by is None:
+            raise conflict(
+                "contract_already_exists",
+                f"Contract {public_id(existing)} stands without the phase from {format_rfc3339(entry.effective_at)}."
+                " Phases are agreed with the contract: list it as an amendment.",
+                entry.place,
+            )
+        change = amendments.add(existing, standing, entry.made_by, now, entry.place)
+        differences += change.differences
+        standing.append(entry)
+    return Change(Kind.CHANGED, existing, tuple(differences)) if differences else Change(Kind.UNCHANGED, existing)
 
 
 def _difference_text(difference: Difference) -> str:
@@ -119,77 +224,6 @@ def _difference_text(difference: Difference) -> str:
     if after is None:
         return f"{difference.name} ({before}) is not among those asked for"
     return f"{difference.name} is {'not set' if before is None else before}, not {after}"
-
-
-def _lock_customer(key: str) -> Customer:
-    customer = Customer.objects.select_for_update(no_key=True).filter(key=key).first()
-    if customer is None:
-        raise refused("unknown_customer", f'There is no customer "{key}": create it first.', "customer")
-    return customer
-
-
-def _check(given: ContractFields, customer: Customer) -> RateCard:
-    """The rate card, if these terms can stand; else everything that is wrong with them."""
-    currency = given.currency or customer.currency
-    zone = given.time_zone or customer.time_zone
-    card = RateCard.objects.filter(key=given.rate_card).first()
-    raise_if_any(
-        [
-            _card_problem(given.rate_card, card, currency),
-            fields.currency_problem("currency", currency),
-            fields.time_zone_problem("time_zone", zone),
-            *_cadence_problems(given),
-            *_span_problems(given),
-            *_number_problems(given),
-            *prices.problems_of(given.prices),
-        ]
-    )
-    assert card is not None
-    return card
-
-
-def _card_problem(key: str, card: RateCard | None, currency: str) -> Detail | None:
-    if card is None:
-        return Detail("rate_card", f'There is no rate card "{key}": create it first.', "unknown_rate_card")
-    # A card keeps its currency over all its versions, so any of them tells it.
-    card_currency = card.versions.values_list("currency", flat=True).first()
-    if card_currency != currency:
-        return Detail(
-            "currency",
-            f'The contract is in {currency} and rate card "{key}" in {card_currency}: choose a card in {currency}, or'
-            f" agree the contract in {card_currency}.",
-            "currency_mismatch",
-        )
-    return None
-
-
-def _cadence_problems(given: ContractFields) -> list[Detail]:
-    if given.billing_period not in periods.BILLING_PERIODS:
-        message = f"Expected one of: {', '.join(periods.BILLING_PERIODS)}."
-        return [Detail("billing_period", message, "invalid_choice")]
-    last = 7 if given.billing_period == periods.WEEKLY else 31
-    if not 1 <= given.anchor_day <= last:
-        meaning = "1 (Monday) to 7 (Sunday)" if last == 7 else "1 to 31 (the last day where a month is shorter)"
-        message = f"anchor_day of a {given.billing_period} period is {meaning}."
-        return [Detail("anchor_day", message, "invalid_anchor_day")]
-    return []
-
-
-def _span_problems(given: ContractFields) -> list[Detail]:
-    if given.ends_at is not None and given.ends_at <= given.starts_at:
-        message = f"ends_at must be after starts_at ({format_rfc3339(given.starts_at)})."
-        return [Detail("ends_at", message, "ends_before_start")]
-    return []
-
-
-def _number_problems(given: ContractFields) -> list[Detail]:
-    problems = []
-    if not 0 <= given.net_days <= MAX_NET_DAYS:
-        problems.append(Detail("net_days", f"net_days is 0 to {MAX_NET_DAYS}.", "invalid"))
-    if not 0 <= given.settlement_grace_seconds <= MAX_GRACE_SECONDS:
-        message = f"settlement_grace is at most {durations.text_of(MAX_GRACE_SECONDS)}."
-        problems.append(Detail("settlement_grace", message, "invalid_duration"))
-    return problems
 
 
 def _refuse_overlap(given: ContractFields, customer: Customer) -> None:
@@ -218,27 +252,16 @@ def _way_out(other: Contract) -> str:
     return f"Let this one start at {format_rfc3339(other.ends_at)} or later, or end before the other starts."
 
 
-def _create(given: ContractFields, customer: Customer, card: RateCard, now: datetime) -> Change[Contract]:
-    terms = _terms(given, customer)
+def _create(given: ContractFields, customer: Customer, entries: Sequence[Entry], now: datetime) -> Change[Contract]:
     contract = Contract.objects.create(
         id=ids.uuid7(now),
         customer=customer,
-        currency=terms["currency"],
+        currency=given.currency or customer.currency,
         starts_at=given.starts_at,
-        ends_at=given.ends_at,
+        ends_at=entries[-1].ends_at,
         created_at=now,
     )
-    version = ContractVersion.objects.create(
-        contract=contract,
-        number=1,
-        effective_at=given.starts_at,
-        rate_card=card,
-        billing_period=given.billing_period,
-        anchor_day=given.anchor_day,
-        time_zone=terms["time_zone"],
-        net_days=given.net_days,
-        settlement_grace_seconds=given.settlement_grace_seconds,
-        created_at=now,
-    )
-    prices.store(given.prices, contract_version=version)
-    return Change(Kind.CREATED, contract, differences_of({}, {"starts_at": given.starts_at, **terms}))
+    for number, entry in enumerate(entries, start=1):
+        agreed.write(contract, number, entry.effective_at, entry.terms, now)
+    said = {"starts_at": given.starts_at, "ends_at": contract.ends_at, "currency": contract.currency}
+    return Change(Kind.CREATED, contract, differences_of({}, {**said, **comparable(entries[0].terms)}))

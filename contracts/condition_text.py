@@ -81,6 +81,20 @@ def possible_values(canonical: str) -> dict[str, frozenset[str] | None]:
     }
 
 
+@functools.lru_cache(maxsize=1024)
+def settles_after(canonical: str) -> bool:
+    """Whether a stored condition settles a fixed duration after it was met: the form that a contract can override."""
+    # Asked of the program: `settle after 0 hours` is one more way to write `settle immediately`.
+    return conditions_dsl.compile(conditions_dsl.parse(canonical)).settle.kind == "after"
+
+
+def settle_clause(canonical: str) -> str:
+    """How a stored condition says when it settles, where it says so."""
+    lines = (line.strip() for line in canonical.splitlines())
+    found = (line for line in lines if line.startswith("settle ") and not line.startswith("settle early"))
+    return next(found)
+
+
 def _store_problems(text: str, condition: Condition) -> tuple[Diagnostic, ...]:
     problems = []
     unstorable = text_problem(text)

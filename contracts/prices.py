@@ -1,7 +1,7 @@
 """Prices as handed in, for a rate card and for the overrides of a contract alike: checked, compared, stored."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
@@ -9,41 +9,73 @@ from access.errors import Detail
 from access.paths import child, item
 from access.serializers import nearest, unknown_message
 from conditions_dsl.words import plain
+from contracts import wording
 from contracts.condition_text import possible_values
 from contracts.domain import money, rating
+from contracts.domain.rating import PriceInput, TierInput
 from contracts.models import Condition, ConditionVersion, ContractVersion, Price, RateCardVersion
 
 DEFAULT_MODEL = rating.PER_UNIT
+MAX_POOL_NAME = 64
+
+TIER_AMOUNTS = ("unit_price", "flat_fee", "percent")
 
 
 @dataclass(frozen=True)
 class PriceFields:
-    """One price of one condition; ``match`` names the dimension values it is for, none of them meaning all."""
+    """One price of one condition; None is what was not given. ``match`` names the dimension values it is for, none of
+    them meaning all.
+    """
 
     condition: str
-    unit_price: Decimal
+    unit_price: Decimal | None = None
     model: str = DEFAULT_MODEL
     match: Mapping[str, Any] = field(default_factory=dict)
+    tiers: tuple[TierInput, ...] | None = None
+    package_size: Decimal | None = None
+    percent: Decimal | None = None
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
+    included: Decimal | None = None
+    pool: str | None = None
+    period_maximum: Decimal | None = None
 
     @property
     def matched(self) -> dict[str, str]:
         """``match`` with its values as outcomes carry them: text, 5.0 and 5 being one."""
         return dict(rating.dimensions_of(self.match))
 
+    def to_rating(self, condition: Hashable | None = None) -> PriceInput:
+        """The same for `rating`, of the condition's slug or of what is given in its place."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return PriceInput(**{**values, "condition": self.condition if condition is None else condition})
 
-def problems_of(prices: Sequence[PriceFields], path: str = "prices") -> list[Detail]:
+
+def problems_of(prices: Sequence[PriceFields], path: str = "prices", *, currency: str | None = None) -> list[Detail]:
     """Everything that is wrong with a list of prices for one home, each with its place."""
-    inputs = [rating.PriceInput(price.condition, price.unit_price, price.match, price.model) for price in prices]
-    problems = [Detail(problem.path, problem.message, problem.code) for problem in rating.validate_prices(inputs, path)]
+    inputs = [price.to_rating() for price in prices]
+    return with_conditions(details(rating.validate_prices(inputs, path, currency=currency)), prices, path)
+
+
+def details(problems: Iterable[rating.Problem]) -> list[Detail]:
+    """What `rating` complains of, as the answers of the API name it."""
+    return [Detail(problem.path, problem.message, problem.code) for problem in problems]
+
+
+def with_conditions(problems: list[Detail], prices: Sequence[PriceFields], path: str = "prices") -> list[Detail]:
+    """Further problems of prices, those with what they are for: conditions and dimensions that there are not."""
     known = _dimensions_by_slug({price.condition for price in prices})
     for index, price in enumerate(prices):
         place = item(path, index)
         if price.condition not in known:
-            problems.append(_unknown_condition(child(place, "condition"), price.condition))
+            problems.append(unknown_condition(child(place, "condition"), price.condition))
         elif found := _match_problems(child(place, "match"), price, known[price.condition]):
             # A slip in a dimension's name makes ties that go away with it: they are not worth a second complaint.
             tie = (child(place, "match"), "duplicate_price")
             problems = [problem for problem in problems if (problem.path, problem.code) != tie] + found
+        if price.pool is not None and len(price.pool) > MAX_POOL_NAME:
+            message = f"The name of a pool has at most {MAX_POOL_NAME} characters."
+            problems.append(Detail(child(place, "pool"), message, "invalid"))
     return problems
 
 
@@ -63,6 +95,14 @@ def store(
             condition_id=ids[price.condition],
             model=price.model,
             unit_price=price.unit_price,
+            tiers=[tier_json(tier) for tier in price.tiers or ()],
+            package_size=price.package_size,
+            percent=price.percent,
+            minimum=price.minimum,
+            maximum=price.maximum,
+            included=price.included,
+            pool=price.pool or "",
+            period_maximum=price.period_maximum,
             match=price.matched,
         )
         for price in listed
@@ -72,14 +112,45 @@ def store(
 def stored(home: RateCardVersion | ContractVersion) -> list[PriceFields]:
     """The prices of a version as they were handed in, in the order they were."""
     rows = sorted(home.prices.all(), key=lambda price: price.pk)
-    return [PriceFields(row.condition.slug, row.unit_price, row.model, row.match) for row in rows]
+    return [fields_of(row, row.condition.slug) for row in rows]
+
+
+def fields_of(row: Price, condition: str = "") -> PriceFields:
+    """A stored price as it was handed in."""
+    return PriceFields(
+        condition,
+        row.unit_price,
+        row.model,
+        row.match,
+        tiers=tuple(_tier(tier) for tier in row.tiers) or None,
+        package_size=row.package_size,
+        percent=row.percent,
+        minimum=row.minimum,
+        maximum=row.maximum,
+        included=row.included,
+        pool=row.pool or None,
+        period_maximum=row.period_maximum,
+    )
+
+
+def tier_json(tier: TierInput) -> dict[str, str | None]:
+    """A tier as the column holds it: exact decimals as text, what was not given left out."""
+    amounts = {name: getattr(tier, name) for name in TIER_AMOUNTS}
+    return {
+        "up_to": None if tier.up_to is None else plain(tier.up_to),
+        **{name: plain(amount) for name, amount in amounts.items() if amount is not None},
+    }
+
+
+def _tier(stored: Mapping[str, str | None]) -> TierInput:
+    return TierInput(**{name: None if text is None else Decimal(text) for name, text in stored.items()})
 
 
 def comparable(prices: Iterable[PriceFields]) -> dict[str, str]:
     """Prices as a mapping of what they are for to what they say: equal exactly when they charge the same. The order in
     which they are listed means nothing.
     """
-    return {label(price): f"{price.model} {plain(price.unit_price)}" for price in prices}
+    return {label(price): f"{price.model} {wording.price(price, plain)}" for price in prices}
 
 
 def label(price: PriceFields) -> str:
@@ -108,7 +179,8 @@ def _dimensions_by_slug(slugs: set[str]) -> dict[str, dict[str, frozenset[str] |
     return found
 
 
-def _unknown_condition(path: str, slug: str) -> Detail:
+def unknown_condition(path: str, slug: str) -> Detail:
+    """The complaint about a slug that names no condition, with the nearest one."""
     close = nearest(slug, Condition.objects.values_list("slug", flat=True))
     hint = f" Did you mean {close}?" if close else " Create it first."
     return Detail(path, f'There is no condition "{slug}".{hint}', "unknown_condition")

@@ -41,7 +41,7 @@ def put_rate_card(key: str, given: RateCardFields, *, now: datetime) -> Change[R
             fields.rate_card_key_problem("key", key),
             fields.currency_problem("currency", given.currency),
             None if given.prices else Detail("prices", "A rate card has at least one price.", "empty"),
-            *prices.problems_of(given.prices),
+            *prices.problems_of(given.prices, currency=given.currency),
         ]
     )
     card, made = RateCard.objects.select_for_update(no_key=True).get_or_create(key=key, defaults={"created_at": now})

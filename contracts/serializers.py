@@ -1,6 +1,7 @@
 """Shapes of what is handed in and answered, for the API, the files of `apply` and the OpenAPI document alike.
 
-A serializer reads types and refuses unknown fields; what values mean is checked by the use cases.
+A serializer reads types and refuses unknown fields; what values mean is checked by the use cases. Those of prices and
+rate cards stand in `price_serializers`, those of contracts in `contract_serializers`.
 """
 
 from typing import Any
@@ -8,16 +9,13 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from access.fields import ChoiceTextField, DecimalStringField, PublicIdField, Rfc3339Field, TextField, WholeNumberField
+from access.fields import DecimalStringField, FlagField, PublicIdField, Rfc3339Field, TextField
 from access.serializers import StrictSerializer
 from access.strictjson import text_problem
-from contracts import agreements, durations
-from contracts.agreements import ContractFields
+from contracts import durations, fields
 from contracts.customers import CustomerFields
-from contracts.domain import rating
-from contracts.domain.periods import BILLING_PERIODS
-from contracts.prices import DEFAULT_MODEL, PriceFields
-from contracts.rate_cards import RateCardFields
+from contracts.models import TestClock
+from contracts.tax_rates import MAX_NOTE, TaxRateFields
 
 
 @extend_schema_field({"type": "string", "examples": ["12 hours"]})
@@ -37,33 +35,58 @@ class DurationField(serializers.Field[int, Any, str, Any]):
 
 
 @extend_schema_field(
-    {
-        "type": "object",
-        "additionalProperties": {"type": ["string", "number", "boolean"]},
-        "examples": [{"priority": "high"}],
-    }
+    {"type": "object", "additionalProperties": {"type": "string"}, "examples": [{"resolved_ticket": "14 days"}]}
 )
-class MatchField(serializers.Field[dict[str, str], Any, dict[str, str], Any]):
-    """Dimension values: a mapping of names to text, numbers or true and false (which outcomes carry as text)."""
+class WindowsField(serializers.Field[dict[str, int], Any, dict[str, str], Any]):
+    """Settlement windows: a mapping of condition slugs to durations, text outside, seconds inside."""
 
-    def to_internal_value(self, data: Any) -> dict[str, str]:
+    def to_internal_value(self, data: Any) -> dict[str, int]:
         if not isinstance(data, dict):
-            raise serializers.ValidationError('Expected an object, such as {"priority": "high"}.', "invalid")
+            raise serializers.ValidationError('Expected an object, such as {"resolved_ticket": "14 days"}.', "invalid")
         errors: dict[str, Any] = {}
-        values: dict[str, str] = {}
-        for name, value in data.items():
+        windows: dict[str, int] = {}
+        for slug, text in data.items():
+            problem = text_problem(slug)
+            if problem is not None:
+                errors[slug] = [serializers.ErrorDetail(problem[1], problem[0])]
+                continue
             try:
-                values[name] = rating.dimension_text(value)
-                problem = text_problem(name) or text_problem(values[name])
-                if problem is not None:
-                    errors[name] = [serializers.ErrorDetail(problem[1], problem[0])]
-            except TypeError as error:
-                errors[name] = [serializers.ErrorDetail(f"{str(error).capitalize()}.", "invalid")]
+                windows[slug] = DurationField().to_internal_value(text)
+            except serializers.ValidationError as error:
+                errors[slug] = error.detail
         if errors:
             raise serializers.ValidationError(errors)
-        return values
+        return windows
 
-    def to_representation(self, value: dict[str, str]) -> dict[str, str]:
+    def to_representation(self, value: dict[str, int]) -> dict[str, str]:
+        return {slug: durations.text_of(seconds) for slug, seconds in value.items()}
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {"type": "integer", "minimum": 1},
+        "examples": [{"resolved_ticket": 2}],
+    }
+)
+class PinsField(serializers.Field[dict[str, int], Any, dict[str, int], Any]):
+    """Pinned versions: a mapping of condition slugs to version numbers."""
+
+    def to_internal_value(self, data: Any) -> dict[str, int]:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError('Expected an object, such as {"resolved_ticket": 2}.', "invalid")
+        errors: dict[str, Any] = {}
+        for slug, number in data.items():
+            problem = text_problem(slug)
+            if problem is not None:
+                errors[slug] = [serializers.ErrorDetail(problem[1], problem[0])]
+            elif not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                errors[slug] = [serializers.ErrorDetail("Expected the number of a version: 1, 2, 3 …", "invalid")]
+        if errors:
+            raise serializers.ValidationError(errors)
+        return data
+
+    def to_representation(self, value: dict[str, int]) -> dict[str, int]:
         return value
 
 
@@ -79,9 +102,52 @@ class CustomerRequest(StrictSerializer):
         required=False, max_length=64, help_text="IANA name; what the customer's contracts default to. Left out: UTC."
     )
     email = serializers.EmailField(required=False, allow_blank=True, max_length=254)
+    test_clock = PublicIdField(
+        TestClock.PREFIX,
+        required=False,
+        help_text="A test clock for the customer to live by, given at its creation; it never changes.",
+    )
+    address = TextField(
+        required=False,
+        max_length=fields.MAX_ADDRESS,
+        allow_blank=True,
+        help_text="As printed on invoices, lines apart by a line feed.",
+    )
+    tax_id = TextField(
+        required=False,
+        max_length=fields.MAX_TAX_ID,
+        allow_blank=True,
+        help_text="VAT number or the like, printed on invoices.",
+    )
+    locale = TextField(
+        required=False,
+        max_length=fields.MAX_LOCALE,
+        help_text="Language and formats of what is sent: `en`, `de`, `de-CH`, `fr`, `ja` … Left out: en.",
+    )
+    tax_rates = serializers.ListField(
+        child=TextField(max_length=fields.MAX_TAX_RATE_KEY),
+        required=False,
+        help_text="Keys of the taxes on invoices issued from now on: all on top of prices, or all contained in them.",
+    )
 
     def fields_of(self) -> CustomerFields:
-        return CustomerFields(**self.validated_data)
+        data = dict(self.validated_data)
+        return CustomerFields(**{**data, "tax_rates": tuple(data.get("tax_rates", ()))})
+
+
+class TaxRateRequest(StrictSerializer):
+    """A tax rate, without its key."""
+
+    name = TextField(max_length=fields.MAX_NAME, help_text="What the customer reads, such as VAT.")
+    percent = DecimalStringField(help_text="0 to 100; 19 means 19 %.")
+    inclusive = FlagField(required=False, help_text="Whether prices contain the tax. Left out: it comes on top.")
+    reverse_charge = FlagField(
+        required=False, help_text="Whether the recipient owes the tax: 0 %, with the note that the law asks for."
+    )
+    note = TextField(required=False, max_length=MAX_NOTE, allow_blank=True, help_text="Printed on the invoice.")
+
+    def fields_of(self) -> TaxRateFields:
+        return TaxRateFields(**self.validated_data)
 
 
 class ConditionTextRequest(StrictSerializer):
@@ -99,87 +165,13 @@ class ConditionRequest(ConditionTextRequest):
         help_text="Attempts that begin at or after this moment follow the text. Left out: for a new slug all attempts,"
         " for a later version those from now on. A later version may not start in the past.",
     )
-
-
-class PriceRequest(StrictSerializer):
-    """One price of one condition."""
-
-    condition = TextField(max_length=128, help_text="Slug of an existing condition.")
-    model = ChoiceTextField(
-        choices=list(rating.MODELS), required=False, default=DEFAULT_MODEL, help_text="How the amount is worked out."
-    )
-    unit_price = DecimalStringField(help_text="Per billable unit, in major units of the currency; 12 decimals at most.")
-    match = MatchField(
-        required=False, default=dict, help_text="Dimension values the price is for; the most specific price wins."
-    )
-
-
-class RateCardRequest(StrictSerializer):
-    """The prices of a rate card in one currency, and from when on they hold."""
-
-    currency = TextField(max_length=3, help_text="ISO 4217; the same in all versions of the card.")
-    prices = PriceRequest(many=True, help_text="At least one; two that could fit equally well are refused.")
-    effective_from = Rfc3339Field(
+    customers = serializers.ListField(
+        child=TextField(max_length=255),
         required=False,
-        allow_null=True,
-        help_text="Outcomes met at or after this moment have these prices. Left out: for a new card all, for a later"
-        " version those from now on.",
+        max_length=1000,
+        help_text="Keys of the customers that the condition is for, and nobody else. Left out: for a new slug all of"
+        " them, else as it is. Of a limited condition customers are added, from then on, and never taken off.",
     )
-
-    def fields_of(self) -> RateCardFields:
-        data = self.validated_data
-        return RateCardFields(data["currency"], prices_of(data["prices"]), data.get("effective_from"))
-
-
-class TermsRequest(StrictSerializer):
-    """What a contract says, without whom and from when."""
-
-    rate_card = TextField(max_length=128, help_text="Key of an existing rate card.")
-    currency = TextField(
-        required=False, max_length=3, help_text="ISO 4217, the rate card's. Left out: the customer's currency."
-    )
-    ends_at = Rfc3339Field(required=False, allow_null=True, help_text="Left out: without an end.")
-    billing_period = ChoiceTextField(choices=list(BILLING_PERIODS), required=False)
-    anchor_day = WholeNumberField(
-        required=False,
-        min_value=1,
-        max_value=31,
-        help_text="Day on which periods begin: 1 to 31 (the last day where a month is shorter); weekly 1 (Monday) to 7."
-        " Left out: 1.",
-    )
-    time_zone = TextField(
-        required=False, max_length=64, help_text="IANA name; periods are cut at its midnight. Left out: the customer's."
-    )
-    net_days = WholeNumberField(
-        required=False,
-        min_value=0,
-        max_value=agreements.MAX_NET_DAYS,
-        help_text="Days from issue until an invoice is due. Left out: 30.",
-    )
-    settlement_grace = DurationField(
-        required=False, help_text="Settlement waits this much longer for events that are delivered late: `12 hours`."
-    )
-    prices = PriceRequest(
-        many=True, required=False, help_text="Prices of this contract alone; each beats the rate card where it fits."
-    )
-
-
-class ContractRequest(TermsRequest):
-    """A contract."""
-
-    customer = TextField(max_length=255, help_text="Key of an existing customer.")
-    starts_at = Rfc3339Field()
-
-    def fields_of(self) -> ContractFields:
-        data = dict(self.validated_data)
-        if "settlement_grace" in data:
-            data["settlement_grace_seconds"] = data.pop("settlement_grace")
-        data["prices"] = prices_of(data.get("prices", []))
-        return ContractFields(**data)
-
-
-def prices_of(entries: list[dict[str, Any]]) -> tuple[PriceFields, ...]:
-    return tuple(PriceFields(**entry) for entry in entries)
 
 
 # --- Answered ---------------------------------------------------------------------------------------------------------
@@ -193,6 +185,24 @@ class CustomerSerializer(serializers.Serializer[Any]):
     currency = serializers.CharField()
     time_zone = serializers.CharField()
     email = serializers.CharField()
+    address = serializers.CharField()
+    tax_id = serializers.CharField()
+    locale = serializers.CharField()
+    tax_rates = serializers.ListField(child=serializers.CharField(), help_text="Keys, in order.")
+    test = serializers.BooleanField(help_text="Whether it lives by a test clock.")
+    test_clock = PublicIdField(TestClock.PREFIX, allow_null=True)
+    created_at = Rfc3339Field()
+
+
+class TaxRateSerializer(serializers.Serializer[Any]):
+    """A tax that invoices may carry."""
+
+    key = serializers.CharField()
+    name = serializers.CharField()
+    percent = DecimalStringField()
+    inclusive = serializers.BooleanField()
+    reverse_charge = serializers.BooleanField()
+    note = serializers.CharField()
     created_at = Rfc3339Field()
 
 
@@ -231,6 +241,9 @@ class ConditionSummarySerializer(ConditionVersionSerializer):
     """A condition as its version in force says it (where none is yet: the one that comes first)."""
 
     slug = serializers.CharField()
+    customers = serializers.ListField(
+        child=serializers.CharField(), allow_null=True, help_text="Whom alone the condition is for; null: everybody."
+    )
 
 
 class ConditionSerializer(ConditionSummarySerializer):
@@ -243,53 +256,3 @@ class ConditionAnswerSerializer(ConditionSerializer):
     """The condition as the text that was sent says it, and what the checker warns of in it."""
 
     warnings = DiagnosticSerializer(many=True)
-
-
-class PriceSerializer(serializers.Serializer[Any]):
-    """One price of one condition."""
-
-    condition = serializers.CharField()
-    model = serializers.ChoiceField(choices=list(rating.MODELS))
-    unit_price = DecimalStringField()
-    match = serializers.DictField(child=serializers.CharField())
-
-
-class RateCardVersionSerializer(serializers.Serializer[Any]):
-    """One immutable state of a rate card."""
-
-    version = serializers.IntegerField()
-    prices = PriceSerializer(many=True)
-    effective_from = Rfc3339Field(allow_null=True, help_text="Null: from the beginning of time.")
-    created_at = Rfc3339Field()
-
-
-class RateCardSummarySerializer(RateCardVersionSerializer):
-    """A rate card as its version in force says it (where none is yet: the one that comes first)."""
-
-    key = serializers.CharField()
-    currency = serializers.CharField()
-
-
-class RateCardSerializer(RateCardSummarySerializer):
-    """A rate card with all of its versions, oldest first."""
-
-    versions = RateCardVersionSerializer(many=True)
-
-
-class ContractSerializer(serializers.Serializer[Any]):
-    """A contract with the terms of its latest version."""
-
-    id = PublicIdField(agreements.ID_PREFIX)
-    customer = serializers.CharField()
-    currency = serializers.CharField()
-    starts_at = Rfc3339Field()
-    ends_at = Rfc3339Field(allow_null=True)
-    version = serializers.IntegerField()
-    rate_card = serializers.CharField()
-    billing_period = serializers.ChoiceField(choices=list(BILLING_PERIODS))
-    anchor_day = serializers.IntegerField()
-    time_zone = serializers.CharField()
-    net_days = serializers.IntegerField()
-    settlement_grace = serializers.CharField(help_text="A duration: `0 seconds`, `12 hours`.")
-    prices = PriceSerializer(many=True)
-    created_at = Rfc3339Field()

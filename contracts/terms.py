@@ -1,25 +1,52 @@
 """Reads of the terms: what was agreed with a customer at an instant, as plain facts for billing and evaluation.
 
-`load` reads everything about the customers of one run in five queries, whatever their number; the answers after that
+`load` reads everything about the customers of one run in seven queries, whatever their number; the answers after that
 touch no database. Of several versions the one in force at an instant is that with the latest start at or before it; of
 two contract versions with one start, the later made.
 """
 
+import json
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple, TypeVar
 from uuid import UUID
 
+from django.db import connection
+
 from contracts.domain.periods import Cadence, Period, Segment, scheduled_period, scheduled_periods
-from contracts.domain.rating import Price, dimensions_of
+from contracts.domain.rating import Commitment, Fee, Price, price_of
+from contracts.models import Commitment as CommitmentRow
 from contracts.models import Contract, ContractVersion, RateCardVersion
+from contracts.models import Fee as FeeRow
 from contracts.models import Price as PriceRow
+from contracts.prices import fields_of
+
+T = TypeVar("T")
 
 BillingKey = tuple[int, int | None, datetime]
 """(contract version id, rate card version id or None where the card has none yet, start of the billing period)."""
+
+WindowSpan = tuple[datetime, datetime | None, int]
+"""(start, end or None for ever, microseconds): another duration of `settle after` for what is met in [start, end)."""
+
+PinSpan = tuple[datetime, datetime | None, int]
+"""(start, end or None for ever, number): the version of a condition that attempts take which begin in [start, end)."""
+
+
+class Overrides(NamedTuple):
+    """What contracts say of conditions in their place, by (customer id, condition id): spans in order of their starts,
+    none overlapping.
+    """
+
+    windows: dict[tuple[int, int], tuple[WindowSpan, ...]]
+    pins: dict[tuple[int, int], tuple[PinSpan, ...]]
 
 
 @dataclass(frozen=True)
@@ -33,8 +60,23 @@ class CardVersion:
 
 
 @dataclass(frozen=True)
+class CommitmentSpan:
+    """A commitment over the billing periods of [starts_at, ends_at), end None as long as the contract runs. Its id is
+    ("commitment", the row's id).
+    """
+
+    commitment: Commitment
+    starts_at: datetime
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True)
 class Version:
-    """A contract's terms from ``effective_at`` on. ``overrides`` are its own prices."""
+    """A contract's terms from ``effective_at`` on. ``overrides`` are its own prices, ``settlement_windows`` its own
+    durations of `settle after`: (condition id, microseconds), ``pins`` versions of conditions: (condition id, number).
+    Amounts are those of a full period; the ids of fees are ("fee", the row's id). ``commitments`` are those agreed with
+    it, and stand whatever comes into force later. ``progressive_threshold`` is in major units.
+    """
 
     id: int
     number: int
@@ -43,7 +85,22 @@ class Version:
     cadence: Cadence
     net_days: int
     settlement_grace_seconds: int
+    settlement_windows: tuple[tuple[int, int], ...]
+    late_evidence: str
+    pins: tuple[tuple[int, int], ...]
     overrides: tuple[Price, ...]
+    discount_percent: Decimal | None = None
+    discount_amount: Decimal | None = None
+    minimum: Decimal | None = None
+    cap: Decimal | None = None
+    fees: tuple[Fee, ...] = ()
+    pools: Mapping[str, Decimal] = field(default_factory=dict, hash=False)
+    commitments: tuple[CommitmentSpan, ...] = ()
+    trial: bool = False
+    credit_notes: str = "automatic"
+    credits: str = "next_invoice"
+    zero_invoices: str = "issue"
+    progressive_threshold: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -69,26 +126,31 @@ class Agreement:
                 found = version
         return found
 
+    def spans(self) -> Iterator[tuple[datetime, datetime | None, Version]]:
+        """The contract's whole span as (start, end, the version in force in it); adjoining, in order."""
+        return cut(self.starts_at, self.ends_at, [(version.effective_at, version) for version in self.versions])
+
     def period_of(self, settled_at: datetime) -> Period:
         """The billing period an outcome of this contract belongs to: the one that contains ``settled_at``, and the last
         one where it settled after the contract's end.
         """
         if self.ends_at is not None and settled_at >= self.ends_at:
             return self.last_period()
-        return scheduled_period(settled_at, segments=self._segments(), starts_at=self.starts_at, ends_at=self.ends_at)
+        return scheduled_period(settled_at, segments=self.segments(), starts_at=self.starts_at, ends_at=self.ends_at)
 
     def last_period(self) -> Period:
         """The period that ends with the contract. Raises ValueError for a contract without an end."""
         if self.ends_at is None:
             raise ValueError(f"contract {self.id} has no end")
         just_before = self.ends_at - datetime.resolution
-        return scheduled_period(just_before, segments=self._segments(), starts_at=self.starts_at, ends_at=self.ends_at)
+        return scheduled_period(just_before, segments=self.segments(), starts_at=self.starts_at, ends_at=self.ends_at)
 
     def periods(self, *, until: datetime) -> Iterator[Period]:
         """Every period that begins before ``until``, in order."""
-        return scheduled_periods(segments=self._segments(), starts_at=self.starts_at, ends_at=self.ends_at, until=until)
+        return scheduled_periods(segments=self.segments(), starts_at=self.starts_at, ends_at=self.ends_at, until=until)
 
-    def _segments(self) -> Sequence[Segment]:
+    def segments(self) -> Sequence[Segment]:
+        """What cuts the contract's periods."""
         return [Segment(version.effective_at, version.cadence) for version in self.versions]
 
 
@@ -128,6 +190,13 @@ class Terms:
         agreement = self.agreement_at(customer_id, instant)
         return None if agreement is None else agreement.version_at(instant)
 
+    def late_evidence_at(self, customer_id: int, met_at: datetime) -> str:
+        """What follows when an event comes late for a confirmed outcome met at that instant: `reverse`, `review` or
+        `ignore`; `reverse` without a contract.
+        """
+        version = self.version_at(customer_id, met_at)
+        return ContractVersion.LateEvidence.REVERSE.value if version is None else version.late_evidence
+
     def card_version_at(self, rate_card_id: int, instant: datetime) -> CardVersion | None:
         """The rate card version in force; None before the first one's start."""
         found = None
@@ -135,6 +204,23 @@ class Terms:
             if version.effective_from is None or version.effective_from <= instant:
                 found = version
         return found
+
+    def card_versions(self, agreement: Agreement) -> list[CardVersion]:
+        """All versions of the rate cards that a contract's versions name, in the order in which they were made."""
+        cards = {version.rate_card_id for version in agreement.versions}
+        return sorted((one for card in cards for one in self._cards.get(card, ())), key=lambda one: one.id)
+
+    def as_of(self, agreement: Agreement, versions: int, card_versions: int) -> tuple[Agreement, tuple[Stretch, ...]]:
+        """A contract, and its stretches, as they stood when it had so many versions and its rate cards had so many.
+        Raises ValueError for none.
+        """
+        early = tuple(one for one in agreement.versions if one.number <= versions)
+        if not early:
+            raise ValueError(f"contract {agreement.id} had {versions} versions")
+        then = replace(agreement, versions=early)
+        known = {one.id for one in self.card_versions(then)[:card_versions]}
+        cards = {card: tuple(one for one in found if one.id in known) for card, found in self._cards.items()}
+        return then, Terms([then], cards).stretches(then)
 
     def prices_at(self, customer_id: int, condition_id: int, met_at: datetime) -> tuple[Price, ...]:
         """The prices in force for outcomes of a condition met at that instant: overrides and those of the card."""
@@ -165,8 +251,7 @@ class Terms:
         return stretch.version.id, None if stretch.card is None else stretch.card.id, period.start
 
     def _work_out_stretches(self, agreement: Agreement) -> tuple[Stretch, ...]:
-        starts = {agreement.starts_at}
-        starts.update(version.effective_at for version in agreement.versions)
+        starts = {start for start, _, _ in agreement.spans()}
         for version in agreement.versions:
             versions = self._cards.get(version.rate_card_id, ())
             starts.update(one.effective_from for one in versions if one.effective_from is not None)
@@ -179,6 +264,8 @@ class Terms:
             # money.
             listed = card.prices if card is not None and card.currency == agreement.currency else ()
             prices = version.overrides + listed
+            if version.trial:
+                prices = tuple(replace(price, trial=True) for price in prices)
             stretches.append(Stretch(start, end, version, card, prices))
         return tuple(stretches)
 
@@ -191,7 +278,9 @@ def load(customer_ids: Iterable[int]) -> Terms:
             "effective_at", "number"
         )
     )
-    overrides = _prices(contract_version__in=[version.id for version in versions])
+    ids = [version.id for version in versions]
+    overrides = _prices(contract_version__in=ids)
+    fees, commitments = _fees(ids), _commitments(ids)
     card_rows = list(
         RateCardVersion.objects.filter(rate_card__in={version.rate_card_id for version in versions}).order_by("number")
     )
@@ -216,7 +305,22 @@ def load(customer_ids: Iterable[int]) -> Terms:
                 cadence=Cadence(version.billing_period, version.anchor_day, version.time_zone),
                 net_days=version.net_days,
                 settlement_grace_seconds=version.settlement_grace_seconds,
+                settlement_windows=_microseconds(version.settlement_windows),
+                late_evidence=version.late_evidence,
+                pins=tuple((int(condition), number) for condition, number in version.conditions.items()),
                 overrides=tuple(overrides.get(version.id, ())),
+                discount_percent=version.discount_percent,
+                discount_amount=version.discount_amount,
+                minimum=version.minimum,
+                cap=version.cap,
+                fees=tuple(fees.get(version.id, ())),
+                pools={name: Decimal(units) for name, units in version.pools.items()},
+                commitments=tuple(commitments.get(version.id, ())),
+                trial=version.trial,
+                credit_notes=version.credit_notes,
+                credits=version.credits,
+                zero_invoices=version.zero_invoices,
+                progressive_threshold=version.progressive_threshold,
             )
         )
     agreements = [
@@ -232,6 +336,78 @@ def load(customer_ids: Iterable[int]) -> Terms:
         if by_contract[contract.id]
     ]
     return Terms(agreements, {card_id: tuple(found) for card_id, found in cards.items()})
+
+
+def overrides(customer_ids: Iterable[int]) -> Overrides:
+    """The settlement windows and the versions that contracts of these customers give conditions.
+
+    Asked with every batch of events: where no contract has any, a look at an index that holds those with some; else one
+    more query, of plain columns.
+    """
+    windows: dict[tuple[int, int], list[WindowSpan]] = defaultdict(list)
+    pins: dict[tuple[int, int], list[PinSpan]] = defaultdict(list)
+    with connection.cursor() as cursor:
+        cursor.execute(_ANY_OVERRIDES)
+        if not cursor.fetchone()[0]:
+            return Overrides({}, {})
+        cursor.execute(_OVERRIDES, [list(customer_ids)])
+        rows = cursor.fetchall()
+    read_windows, read_pins = lru_cache(maxsize=None)(_windows), lru_cache(maxsize=None)(_pins)
+    for (customer_id, _, starts_at, ends_at), versions in groupby(rows, key=itemgetter(0, 1, 2, 3)):
+        for start, end, (own, pinned) in cut(starts_at, ends_at, [(row[4], row[5:7]) for row in versions]):
+            for condition_id, duration in read_windows(own):
+                windows[customer_id, condition_id].append((start, end, duration))
+            for condition_id, number in read_pins(pinned):
+                pins[customer_id, condition_id].append((start, end, number))
+    return Overrides(
+        {place: tuple(spans) for place, spans in windows.items()},
+        {place: tuple(spans) for place, spans in pins.items()},
+    )
+
+
+_ANY_OVERRIDES = """
+SELECT EXISTS (SELECT FROM contracts_contractversion WHERE NOT settlement_windows = '{}' OR NOT conditions = '{}')
+"""
+_OVERRIDES = """
+SELECT c.customer_id, c.id, c.starts_at, c.ends_at, v.effective_at, v.settlement_windows::text, v.conditions::text
+FROM contracts_contract c JOIN contracts_contractversion v ON v.contract_id = c.id
+WHERE c.customer_id = ANY(%s)
+  AND c.id IN (SELECT contract_id FROM contracts_contractversion
+               WHERE NOT settlement_windows = '{}' OR NOT conditions = '{}')
+ORDER BY c.customer_id, c.starts_at, v.effective_at, v.number
+"""
+
+
+def _windows(text: str) -> tuple[tuple[int, int], ...]:
+    """(condition id, microseconds) from the JSON of a version's column."""
+    return _microseconds(json.loads(text))
+
+
+def _pins(text: str) -> tuple[tuple[int, int], ...]:
+    """(condition id, version number) from the JSON of a version's column."""
+    return tuple((int(condition), number) for condition, number in json.loads(text).items())
+
+
+def _microseconds(windows: Mapping[str, int]) -> tuple[tuple[int, int], ...]:
+    return tuple((int(condition), seconds * 1_000_000) for condition, seconds in windows.items())
+
+
+def cut(
+    starts_at: datetime, ends_at: datetime | None, versions: Sequence[tuple[datetime, T]]
+) -> Iterator[tuple[datetime, datetime | None, T]]:
+    """The span of a contract by what is in force in it: (start, end, version), adjoining, in order.
+
+    ``versions`` are (from when on, version) in the order in which they come into force, those made later last. Before
+    the first one's start, the first is in force.
+    """
+    start, in_force = starts_at, versions[0][1]
+    for effective_at, version in versions:
+        if effective_at <= start:
+            in_force = version
+        elif ends_at is None or effective_at < ends_at:
+            yield start, effective_at, in_force
+            start, in_force = effective_at, version
+    yield start, ends_at, in_force
 
 
 def grace_by_customer(ids: Iterable[int]) -> dict[int, int]:
@@ -258,14 +434,31 @@ def _prices(**where: Sequence[int]) -> dict[int, list[Price]]:
     home = next(iter(where)).removesuffix("__in") + "_id"
     found: dict[int, list[Price]] = defaultdict(list)
     for row in PriceRow.objects.filter(**where).order_by("id"):
-        found[getattr(row, home)].append(
-            Price(
-                id=row.id,
-                condition=row.condition_id,
-                unit_price=row.unit_price,
-                match=dimensions_of(row.match),
-                model=row.model,
-                override=home == "contract_version_id",
-            )
-        )
+        given = fields_of(row).to_rating(row.condition_id)
+        found[getattr(row, home)].append(price_of(given, row.id, override=home == "contract_version_id"))
     return found
+
+
+def _fees(versions: Sequence[int]) -> dict[int, list[Fee]]:
+    """Fees by the id of their version."""
+    found: dict[int, list[Fee]] = defaultdict(list)
+    for row in FeeRow.objects.filter(contract_version__in=versions).order_by("id"):
+        seats = Decimal(1) if row.seats is None else row.seats
+        fee = Fee(("fee", row.id), row.name, row.kind, row.amount, seats=seats, timing=row.timing, counts=row.counts)
+        found[row.contract_version_id].append(fee)
+    return found
+
+
+def _commitments(versions: Sequence[int]) -> dict[int, list[CommitmentSpan]]:
+    """Commitments by the id of the version they were agreed with."""
+    found: dict[int, list[CommitmentSpan]] = defaultdict(list)
+    for row in CommitmentRow.objects.filter(contract_version__in=versions).order_by("id"):
+        commitment = Commitment(("commitment", row.id), row.amount, row.payment)
+        found[row.contract_version_id].append(CommitmentSpan(commitment, row.starts_at, row.ends_at))
+    return found
+
+
+def keeps_late_evidence_out(customer_id: int) -> bool:
+    """Whether any contract of the customer wants late evidence reviewed or ignored."""
+    agreed = ContractVersion.objects.filter(contract__customer=customer_id)
+    return agreed.exclude(late_evidence=ContractVersion.LateEvidence.REVERSE).exists()

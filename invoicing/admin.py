@@ -6,22 +6,34 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin, TabularInline
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
+from access.asking import Asks, ask
 from access.errors import ApiError
 from access.readonly import ReadOnly
-from invoicing import pdf, texts
+from invoicing import credit, pdf, queries, texts
+from invoicing.admin_credit_notes import AMOUNT, REASON, AllocationInline, ApplicationInline, LineInline, amount_of
+from invoicing.credit_notes import Goodwill, goodwill
+from invoicing.domain import lifecycle
 from invoicing.issue import issue
-from invoicing.models import Invoice, InvoiceLine, NumberSeries, ParkedCustomer
-from invoicing.payment import mark_paid
+from invoicing.models import (
+    CreditAllocation,
+    CreditApplication,
+    CreditNote,
+    Invoice,
+    NumberSeries,
+    ParkedCustomer,
+)
+from invoicing.payment import mark_paid, mark_uncollectible
 from invoicing.void import void
 
 
@@ -40,65 +52,82 @@ ISSUE = Step(
 MARK_PAID = Step(
     "Mark as paid", "Marked as paid", mark_paid, "It counts as paid in full; nothing is collected for it any more."
 )
+MARK_UNCOLLECTIBLE = Step(
+    "Mark as uncollectible",
+    "Marked as uncollectible",
+    mark_uncollectible,
+    "It is still owed and nobody waits for it; it can be paid or voided later.",
+)
 VOID = Step(
     "Void",
     "Voided",
     void,
-    "This cannot be undone. It keeps its number and owes nothing; its outcomes are billed anew by the next run.",
+    "This cannot be undone. It keeps its number and owes nothing; its outcomes are billed anew by the next run, and "
+    "credit that was taken off it is free.",
 )
 
 
-class InvoiceLineInline(ReadOnly, TabularInline):
-    model = InvoiceLine
-    extra = 0
-    fields = ["title", "dimension_values", "period", "units", "price_each", "amount", "outcome_count", "voided_count"]
-    readonly_fields = fields
-    ordering = ["position"]
-    show_change_link = False
+class OverdueFilter(admin.SimpleListFilter):
+    title = "overdue"
+    parameter_name = "overdue"
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[InvoiceLine]:
-        return super().get_queryset(request).select_related("invoice")
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes"), ("no", "No")]
 
-    @display(description="Dimensions")
-    def dimension_values(self, line: InvoiceLine) -> str:
-        return ", ".join(f"{name}: {value}" for name, value in sorted(line.dimensions.items())) or "–"
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        overdue = queries.overdue_at(timezone.now())
+        if self.value() == "yes":
+            return queryset.filter(overdue)
+        return queryset.exclude(overdue) if self.value() == "no" else queryset
 
-    @display(description="Period")
-    def period(self, line: InvoiceLine) -> str:
-        return texts.span(texts.Period(line.period_start, line.period_end), line.invoice.time_zone)
 
-    @display(description="Quantity")
-    def units(self, line: InvoiceLine) -> str:
-        return texts.grouped(texts.plain(line.quantity))
-
-    @display(description="Unit price")
-    def price_each(self, line: InvoiceLine) -> str:
-        return texts.unit_price(line.unit_price, line.invoice.currency)
-
-    @display(description="Amount")
-    def amount(self, line: InvoiceLine) -> str:
-        return texts.amount(line.amount_minor, line.invoice.currency)
+def _sum(rows: QuerySet[Any], column: str) -> Coalesce:
+    """The sum of a column of an invoice's rows, 0 without any."""
+    summed = rows.filter(invoice=OuterRef("pk")).order_by().values("invoice").annotate(total=Sum(column))
+    return Coalesce(Subquery(summed.values("total")), 0, output_field=BigIntegerField())
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ReadOnly, ModelAdmin):
-    list_display = ["name", "customer", "state", "period", "total", "issued_at", "due_at", "pdf_link"]
-    list_filter = ["status", "currency"]
+class InvoiceAdmin(Asks, ModelAdmin):
+    list_display = [
+        "name",
+        "customer",
+        "state",
+        "period",
+        "total",
+        "credited",
+        "due",
+        "issued_at",
+        "due_at",
+        "pdf_link",
+    ]
+    list_filter = ["status", OverdueFilter, "kind", "currency"]
     list_select_related = ["customer"]
     search_fields = ["number", "customer__key", "customer__name"]
     search_help_text = "Number, or key or name of the customer"
     ordering = ["-id"]
     show_full_result_count = False
-    inlines = [InvoiceLineInline]
+    inlines = [LineInline, AllocationInline, ApplicationInline]
     fields = [
-        "name", "customer", "state", "period", "total", "issued_at", "due_at", "paid_at", "voided_at", "net_days",
-        "contract", "content_hash", "created_at", "refreshed_at", "pdf_link",
+        "name", "kind", "customer", "state", "period", "memo", "subtotal", "tax", "total", "credited", "due",
+        "issued_at", "due_at", "paid_at", "uncollectible_at", "voided_at", "net_days", "contract", "content_hash",
+        "created_at", "refreshed_at", "pdf_link",
     ]  # fmt: skip
     readonly_fields = fields
-    actions = ["issue_chosen", "mark_paid_chosen", "void_chosen"]
-    actions_detail = ["issue_this", "mark_paid_this", "void_this"]
+    actions = ["issue_chosen", "mark_paid_chosen", "mark_uncollectible_chosen", "void_chosen"]
+    actions_detail = ["issue_this", "mark_paid_this", "mark_uncollectible_this", "void_this", "goodwill_this"]
 
     # --- What is shown ------------------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
+        # One query for a page of the list, whatever its length.
+        credited = CreditAllocation.objects.filter(credit_note__status=CreditNote.Status.ISSUED)
+        applied = CreditApplication.objects.filter(live=True)
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(credited_minor=_sum(credited, "total_minor"), applied_minor=_sum(applied, "amount_minor"))
+        )
 
     @display(description="Invoice", ordering="number")
     def name(self, invoice: Invoice) -> str:
@@ -119,6 +148,23 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
     @display(description="Total", ordering="total_minor")
     def total(self, invoice: Invoice) -> str:
         return texts.amount(invoice.total_minor, invoice.currency)
+
+    @display(description="Subtotal")
+    def subtotal(self, invoice: Invoice) -> str:
+        return texts.amount(invoice.subtotal_minor, invoice.currency)
+
+    @display(description="Tax")
+    def tax(self, invoice: Invoice) -> str:
+        return texts.amount(invoice.tax_minor, invoice.currency)
+
+    @display(description="Credited")
+    def credited(self, invoice: Any) -> str:
+        return texts.amount(invoice.credited_minor, invoice.currency) if invoice.credited_minor else "–"
+
+    @display(description="Due")
+    def due(self, invoice: Any) -> str:
+        due = lifecycle.due_minor(invoice.status, invoice.total_minor, invoice.applied_minor)
+        return texts.amount(due, invoice.currency)
 
     @display(description="PDF")
     def pdf_link(self, invoice: Invoice) -> str:
@@ -142,31 +188,54 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
 
     # --- What may be done ---------------------------------------------------------------------------------------------
 
-    def has_bill_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Who may change invoices, although no form does."""
-        return request.user.has_perm("invoicing.change_invoice")
-
-    @admin.action(description="Issue the chosen drafts", permissions=["bill"])
+    @admin.action(description="Issue the chosen drafts", permissions=["act"])
     def issue_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
         self._apply(request, queryset, ISSUE.use_case, ISSUE.done)
 
-    @admin.action(description="Mark the chosen invoices as paid", permissions=["bill"])
+    @admin.action(description="Mark the chosen invoices as paid", permissions=["act"])
     def mark_paid_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
         self._apply(request, queryset, MARK_PAID.use_case, MARK_PAID.done)
 
-    @admin.action(description="Void the chosen invoices (cannot be undone)", permissions=["bill"])
+    @admin.action(description="Mark the chosen invoices as uncollectible", permissions=["act"])
+    def mark_uncollectible_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
+        self._apply(request, queryset, MARK_UNCOLLECTIBLE.use_case, MARK_UNCOLLECTIBLE.done)
+
+    @admin.action(description="Void the chosen invoices (cannot be undone)", permissions=["act"])
     def void_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
         self._apply(request, queryset, VOID.use_case, VOID.done)
 
-    @action(description="Issue", permissions=["bill"])
+    @action(description="Issue", permissions=["act"])
     def issue_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._confirm(request, object_id, ISSUE)
 
-    @action(description="Mark as paid", permissions=["bill"])
+    @action(description="Mark as paid", permissions=["act"])
     def mark_paid_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._confirm(request, object_id, MARK_PAID)
 
-    @action(description="Void", permissions=["bill"])
+    @action(description="Mark as uncollectible", permissions=["act"])
+    def mark_uncollectible_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        return self._confirm(request, object_id, MARK_UNCOLLECTIBLE)
+
+    @action(description="Give goodwill", permissions=["act"])
+    def goodwill_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        invoice = Invoice.objects.select_related("customer").filter(pk=object_id).first()
+        if invoice is None:
+            raise Http404
+        left = credit.left_to_credit([invoice.pk])[invoice.pk].gross
+        facts = [
+            self._money(invoice),
+            f"Left to credit: {texts.amount(left, invoice.currency)}",
+            "A credit note is issued for it, beside what corrects itself. This cannot be undone.",
+        ]
+
+        def act(given: dict[str, str]) -> CreditNote:
+            wanted = Goodwill(invoice.pk, given["reason"], amount_of(given["amount"]))
+            return goodwill(wanted, by=str(request.user), now=timezone.now())
+
+        back = reverse("admin:invoicing_invoice_change", args=[object_id])
+        return self.question(request, f"Goodwill on {invoice}?", facts, "Give", back, [AMOUNT, REASON], act)
+
+    @action(description="Void", permissions=["act"])
     def void_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._confirm(request, object_id, VOID)
 
@@ -179,18 +248,11 @@ class InvoiceAdmin(ReadOnly, ModelAdmin):
         if request.method == "POST":
             self._apply(request, Invoice.objects.filter(pk=object_id), step.use_case, step.done)
             return redirect(back)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"{step.verb}: {invoice}",
-            "question": f"{step.verb}: {invoice}?",
-            "verb": step.verb,
-            "consequence": step.consequence,
-            "invoice": invoice,
-            "period": self.period(invoice),
-            "total": self.total(invoice),
-            "back": back,
-        }
-        return TemplateResponse(request, "invoicing/confirm_action.html", context)
+        facts = [self._money(invoice), step.consequence]
+        return ask(self, request, f"{step.verb}: {invoice}?", facts, step.verb, back)
+
+    def _money(self, invoice: Invoice) -> SafeString:
+        return format_html("{} · {} · <strong>{}</strong>", invoice.customer, self.period(invoice), self.total(invoice))
 
     def _apply(
         self, request: HttpRequest, queryset: QuerySet[Invoice], use_case: Callable[..., Invoice], done: str

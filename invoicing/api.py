@@ -1,26 +1,24 @@
 """``/v1/invoices``: reads, the PDF, the preview, and what a person may do with an invoice."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.http import HttpResponse
+from django.db.models import QuerySet
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from access.errors import ApiError
 from access.openapi import list_of
-from access.pagination import fetch, page_response, read_page_request
+from access.pagination import fetch, page_response, paginate, read_page_request
 from access.serializers import ErrorEnvelopeSerializer, NoBody
 from access.views import ApiView, path_id
-from invoicing import pdf, queries
+from invoicing import queries
 from invoicing.issue import issue
 from invoicing.models import Invoice, InvoiceLine
-from invoicing.payment import mark_paid
+from invoicing.payment import mark_paid, mark_uncollectible
 from invoicing.preview import preview, preview_json
 from invoicing.refusals import INVOICE_PREFIX, LINE_PREFIX, not_found
 from invoicing.serializers import (
@@ -36,7 +34,7 @@ from invoicing.void import void
 NEWEST_FIRST = ("-created_at", "-period_start", "-id")
 
 
-def _found(id: str) -> Invoice:
+def found(id: str) -> Invoice:
     invoice_id = path_id(INVOICE_PREFIX, id)
     invoice = queries.invoices().filter(pk=invoice_id).first()
     if invoice is None:
@@ -45,7 +43,7 @@ def _found(id: str) -> Invoice:
 
 
 def _answer(invoice: Invoice) -> Response:
-    return Response(queries.invoice_json(invoice, queries.lines_of([invoice.id])[invoice.id]))
+    return Response(queries.invoice_json(invoice, now=timezone.now()))
 
 
 class InvoiceList(ApiView):
@@ -55,17 +53,17 @@ class InvoiceList(ApiView):
     @extend_schema(summary="List invoices", responses=list_of(InvoiceSerializer), tags=["invoices"])
     def get(self, request: Request) -> Response:
         """Invoices with their lines, newest first."""
+        now = timezone.now()
         page = read_page_request(request, NEWEST_FIRST)
-        rows, cursor = fetch(queries.invoices(**self.params), page, NEWEST_FIRST)
-        lines = queries.lines_of([row.id for row in rows])
-        return page_response([queries.invoice_json(row, lines[row.id]) for row in rows], cursor)
+        rows, cursor = fetch(queries.invoices(**self.params, now=now), page, NEWEST_FIRST)
+        return page_response(queries.invoices_json(rows, now=now), cursor)
 
 
 class InvoiceDetail(ApiView):
     @extend_schema(summary="Read an invoice", responses=InvoiceSerializer, tags=["invoices"])
     def get(self, request: Request, id: str) -> Response:
         """One invoice with its lines and the actions that its state allows."""
-        return _answer(_found(id))
+        return _answer(found(id))
 
 
 class LineOutcomes(ApiView):
@@ -73,42 +71,16 @@ class LineOutcomes(ApiView):
 
     @extend_schema(summary="List what a line bills", responses=list_of(LineOutcomeSerializer), tags=["invoices"])
     def get(self, request: Request, id: str, line_id: str) -> Response:
-        """The outcomes on one line, in order of their ids."""
-        invoice = _found(id)
-        line = InvoiceLine.objects.filter(invoice=invoice, pk=path_id(LINE_PREFIX, line_id)).first()
-        if line is None:
-            raise ApiError(404, "not_found", f"Invoice {id} has no line {line_id[:80]}.")
-        order = ("outcome_id",)
-        rows, cursor = fetch(queries.line_outcomes(line), read_page_request(request, order), order)
-        return page_response([queries.line_outcome_json(row) for row in rows], cursor)
+        """The outcomes that one line bills or takes back, in order of their ids."""
+        return outcomes_of(request, InvoiceLine.objects.filter(invoice=found(id)), line_id)
 
 
-class _AnyAccept(DefaultContentNegotiation):
-    """There is one form of the answer, whatever `Accept` says; errors are JSON."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[Any], format_suffix: str | None = None
-    ) -> tuple[Any, str]:
-        renderer = next(iter(renderers))
-        return renderer, renderer.media_type
-
-
-class InvoicePdf(ApiView):
-    content_negotiation_class = _AnyAccept
-
-    @extend_schema(
-        summary="Download an invoice as PDF",
-        responses={(200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY)},
-        tags=["invoices"],
-    )
-    def get(self, request: Request, id: str) -> HttpResponse:
-        """The invoice as its customer would receive it. A draft says that it is one."""
-        invoice = _found(id)
-        return HttpResponse(
-            pdf.render(invoice),
-            content_type="application/pdf",
-            headers={"Content-Disposition": f'inline; filename="{pdf.filename(invoice)}"'},
-        )
+def outcomes_of(request: Request, lines: QuerySet[InvoiceLine], line_id: str) -> Response:
+    """A page of what one of these lines, a document's, bills and takes back."""
+    line = lines.filter(pk=path_id(LINE_PREFIX, line_id)).first()
+    if line is None:
+        raise ApiError(404, "not_found", f"There is no line {line_id[:80]} on it.")
+    return paginate(request, queries.line_outcomes(line), order=("id",), serialize=queries.line_outcome_json)
 
 
 class InvoicePreview(ApiView):
@@ -136,7 +108,7 @@ class _Action(ApiView):
         NoBody(data=request.data).is_valid(raise_exception=True)
         invoice_id: UUID = path_id(INVOICE_PREFIX, id)
         type(self).act(invoice_id, now=timezone.now())
-        return _answer(_found(id))
+        return _answer(found(id))
 
 
 class InvoiceIssue(_Action):
@@ -153,7 +125,9 @@ class InvoiceVoid(_Action):
 
     @extend_schema(summary="Void an invoice", request=NoBody, responses=InvoiceSerializer, tags=["invoices"])
     def post(self, request: Request, id: str) -> Response:
-        """The invoice keeps its number; its outcomes wait to be billed again by the next run. 409 once it is paid."""
+        """The invoice keeps its number; its outcomes wait to be billed again by the next run. 409 once it is paid, and
+        `invoice_credited` once something corrects it.
+        """
         return self._act(request, id)
 
 
@@ -162,5 +136,14 @@ class InvoiceMarkPaid(_Action):
 
     @extend_schema(summary="Mark an invoice as paid", request=NoBody, responses=InvoiceSerializer, tags=["invoices"])
     def post(self, request: Request, id: str) -> Response:
-        """Notes that an issued invoice was paid in full. 409 for a draft, a void or a paid one."""
+        """Notes that what was due on an issued invoice was paid. 409 for a draft, a void or a paid one."""
+        return self._act(request, id)
+
+
+class InvoiceMarkUncollectible(_Action):
+    act = staticmethod(mark_uncollectible)
+
+    @extend_schema(summary="Give up an invoice", request=NoBody, responses=InvoiceSerializer, tags=["invoices"])
+    def post(self, request: Request, id: str) -> Response:
+        """Notes that an issued invoice will not be paid. It can still be paid or voided. 409 in any other state."""
         return self._act(request, id)

@@ -1,12 +1,22 @@
-"""The shapes of invoices in answers, for OpenAPI. What the values are made of stands in `queries`."""
+"""The shapes of invoices and credit notes: of requests, and of answers for OpenAPI. What the values of answers are made
+of stands in `queries`.
+"""
 
 from typing import Any
 
 from rest_framework import serializers
 
-from access.fields import ChoiceTextField, Rfc3339Field, TextField
-from access.serializers import QuerySerializer
-from invoicing.models import Status
+from access.fields import (
+    ChoiceTextField,
+    DecimalStringField,
+    FlagField,
+    PublicIdField,
+    Rfc3339Field,
+    TextField,
+)
+from access.serializers import QuerySerializer, StrictSerializer
+from invoicing.models import CreditNote, Invoice, InvoiceLine, Status
+from invoicing.refusals import INVOICE_PREFIX
 
 
 class InvoiceFilter(QuerySerializer):
@@ -14,6 +24,9 @@ class InvoiceFilter(QuerySerializer):
 
     customer = TextField(required=False, help_text="Key of a customer.")
     status = ChoiceTextField(Status.choices, required=False)
+    kind = ChoiceTextField(Invoice.Kind.choices, required=False)
+    overdue = FlagField(required=False, help_text="Issued and not paid in time, or not.")
+    due_before = Rfc3339Field(required=False, help_text="Due before this time.")
 
 
 class PreviewQuery(QuerySerializer):
@@ -25,29 +38,66 @@ class PreviewQuery(QuerySerializer):
 class StepSerializer(serializers.Serializer[Any]):
     """One product in a line's arithmetic, exact."""
 
+    kind = serializers.CharField(help_text="units, included, pooled, flat_fee, packages, percent, bounds, days, seats.")
     quantity = serializers.CharField()
     unit_price = serializers.CharField()
     amount = serializers.CharField()
+    up_to = serializers.CharField(required=False, help_text="Upper edge of the tier it belongs to.")
+    of = serializers.IntegerField(required=False, help_text="Days of the full period.")
+
+
+class CreditedBySerializer(serializers.Serializer[Any]):
+    """A credit note that gave the money of some outcomes back."""
+
+    credit_note = serializers.CharField()
+    number = serializers.CharField()
+    outcomes = serializers.IntegerField()
 
 
 class InvoiceLineSerializer(serializers.Serializer[Any]):
-    """One line: quantity x unit price of one condition, price and set of dimension values."""
+    """One line: usage of one condition, price and set of dimension values, or what the terms make of the period."""
 
     id = serializers.CharField()
+    kind = serializers.ChoiceField(InvoiceLine.Kind.choices)
     title = serializers.CharField()
-    condition = serializers.CharField()
-    model = serializers.CharField()
+    condition = serializers.CharField(allow_null=True)
+    model = serializers.CharField(allow_null=True, help_text="The price's model, of usage and a maximum.")
     dimensions = serializers.DictField(child=serializers.CharField())
-    quantity = serializers.CharField()
-    unit_price = serializers.CharField()
+    quantity = serializers.CharField(allow_null=True)
+    unit_price = serializers.CharField(allow_null=True)
     amount = serializers.CharField()
     steps = StepSerializer(many=True)
+    details = serializers.DictField(help_text="Figures of the terms, by name; amounts in major units.")
     sentence = serializers.CharField(help_text="What counts, in plain English.")
     outcome_count = serializers.IntegerField()
     voided_count = serializers.IntegerField(help_text="Taken back inside their window: shown, not charged.")
     reversed_count = serializers.IntegerField(help_text="How many of the outcomes no longer hold today.")
-    period_start = Rfc3339Field(help_text="An earlier period than the invoice's for outcomes confirmed late.")
+    credited_by = CreditedBySerializer(many=True, help_text="Issued credit notes that gave their money back.")
+    period_start = Rfc3339Field(
+        help_text="An earlier period than the invoice's for what is confirmed late, the next for fees in advance."
+    )
     period_end = Rfc3339Field()
+
+
+class TaxSerializer(serializers.Serializer[Any]):
+    """A tax rate as it was used, and what it came to."""
+
+    key = serializers.CharField()
+    name = serializers.CharField()
+    percent = serializers.CharField()
+    inclusive = serializers.BooleanField(help_text="Whether the lines contain it.")
+    reverse_charge = serializers.BooleanField()
+    note = serializers.CharField(allow_blank=True)
+    taxable = serializers.CharField()
+    amount = serializers.CharField()
+
+
+class CreditTakenSerializer(serializers.Serializer[Any]):
+    """Credit of an earlier note that was taken off."""
+
+    credit_note = serializers.CharField()
+    number = serializers.CharField()
+    amount = serializers.CharField()
 
 
 class InvoiceSerializer(serializers.Serializer[Any]):
@@ -55,26 +105,38 @@ class InvoiceSerializer(serializers.Serializer[Any]):
 
     id = serializers.CharField()
     number = serializers.CharField(allow_null=True)
+    kind = serializers.ChoiceField(Invoice.Kind.choices)
     status = serializers.ChoiceField(Status.choices)
     available_actions = serializers.ListField(child=serializers.CharField())
     customer = serializers.CharField()
-    contract = serializers.CharField()
+    test = serializers.BooleanField(help_text="Whether the customer lives by a test clock.")
+    contract = serializers.CharField(allow_null=True, help_text="Null on a one-off invoice.")
     currency = serializers.CharField()
     period_start = Rfc3339Field()
     period_end = Rfc3339Field()
+    memo = serializers.CharField(allow_blank=True)
     lines = InvoiceLineSerializer(many=True)
-    total = serializers.CharField()
+    subtotal = serializers.CharField(help_text="The sum of the lines.")
+    tax = serializers.CharField()
+    taxes = TaxSerializer(many=True)
+    total = serializers.CharField(help_text="With tax.")
+    credits = CreditTakenSerializer(many=True, help_text="Taken off when it was issued, frozen.")
+    credited = serializers.CharField(help_text="What issued credit notes correct of the total.")
+    credit_applied = serializers.CharField(help_text="Credit taken off so far.")
+    amount_due = serializers.CharField(help_text="The total less the credit; nothing once it is paid or void.")
+    overdue = serializers.BooleanField()
     net_days = serializers.IntegerField()
     content_hash = serializers.CharField(allow_null=True, help_text="SHA-256 of the frozen content.")
     created_at = Rfc3339Field()
     issued_at = Rfc3339Field(allow_null=True)
     due_at = Rfc3339Field(allow_null=True)
     paid_at = Rfc3339Field(allow_null=True)
+    uncollectible_at = Rfc3339Field(allow_null=True)
     voided_at = Rfc3339Field(allow_null=True)
 
 
 class LineOutcomeSerializer(serializers.Serializer[Any]):
-    """One outcome on an invoice line."""
+    """One outcome on a line."""
 
     id = serializers.CharField()
     condition = serializers.CharField()
@@ -84,17 +146,135 @@ class LineOutcomeSerializer(serializers.Serializer[Any]):
     settled_at = Rfc3339Field(allow_null=True)
     quantity = serializers.CharField(allow_null=True)
     dimensions = serializers.DictField(child=serializers.CharField(allow_null=True))
+    taken_back = serializers.BooleanField(help_text="Whether the line takes it back, instead of billing it.")
+
+
+# --- Credit notes -----------------------------------------------------------------------------------------------------
+
+
+class CreditNoteFilter(QuerySerializer):
+    """What `GET /v1/credit_notes` can be narrowed to."""
+
+    customer = TextField(required=False, help_text="Key of a customer.")
+    invoice = PublicIdField(INVOICE_PREFIX, required=False, help_text="An invoice that they correct.")
+    status = ChoiceTextField(CreditNote.Status.choices, required=False)
+
+
+def _amount(**kwargs: Any) -> DecimalStringField:
+    return DecimalStringField(help_text="What the customer gets back, tax included.", **kwargs)
+
+
+class GoodwillLineRequest(StrictSerializer):
+    title = TextField(max_length=1000)
+    amount = _amount()
+
+
+class GoodwillRequest(StrictSerializer):
+    """Goodwill on one issued invoice: an amount, or lines."""
+
+    invoice = PublicIdField(INVOICE_PREFIX)
+    reason = TextField(max_length=1000, help_text="Why, in words; the customer reads it.")
+    amount = _amount(required=False)
+    lines = GoodwillLineRequest(many=True, required=False, allow_empty=False)
+    issue = FlagField(required=False, default=True, help_text="false keeps it a draft that waits for approval.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("amount" in attrs) == ("lines" in attrs):
+            raise serializers.ValidationError({"amount": ["Give an amount or lines, exactly one of both."]})
+        return attrs
+
+
+class RefundRequest(StrictSerializer):
+    """Credit that was paid back."""
+
+    amount = DecimalStringField(required=False, help_text="Default: all that is free.")
+    reference = TextField(max_length=255, help_text="How it was paid: a transfer's number, say.")
+
+
+class CreditNoteLineSerializer(InvoiceLineSerializer):
+    """A line as on an invoice, the other way round: what it gives back is above zero."""
+
+    taken_back_count = serializers.IntegerField(help_text="How many outcomes it takes back.")
+
+
+class CreditNoteInvoiceSerializer(serializers.Serializer[Any]):
+    """So much of an invoice is corrected."""
+
+    id = serializers.CharField()
+    number = serializers.CharField()
+    net = serializers.CharField(help_text="Of its lines.")
+    tax = serializers.CharField()
+    amount = serializers.CharField(help_text="Of its total.")
+
+
+class AppliedSerializer(serializers.Serializer[Any]):
+    """Where credit went."""
+
+    to = serializers.ChoiceField(["invoice", "refund"])
+    invoice = serializers.CharField(allow_null=True)
+    number = serializers.CharField(allow_null=True)
+    amount = serializers.CharField()
+    reference = serializers.CharField(allow_null=True, help_text="Of a refund: how it was paid.")
+    by = serializers.CharField(allow_null=True)
+    at = Rfc3339Field()
+
+
+class CreditNoteSerializer(serializers.Serializer[Any]):
+    """A credit note with its lines."""
+
+    id = serializers.CharField()
+    number = serializers.CharField(allow_null=True)
+    kind = serializers.ChoiceField(CreditNote.Kind.choices)
+    status = serializers.ChoiceField(CreditNote.Status.choices)
+    available_actions = serializers.ListField(child=serializers.CharField())
+    customer = serializers.CharField()
+    test = serializers.BooleanField(help_text="Whether the customer lives by a test clock.")
+    contract = serializers.CharField(allow_null=True)
+    currency = serializers.CharField()
+    reason = serializers.CharField()
+    destination = serializers.ChoiceField(
+        CreditNote.Destination.choices, help_text="Where credit goes that the invoices it corrects do not take."
+    )
+    lines = CreditNoteLineSerializer(many=True)
+    subtotal = serializers.CharField()
+    tax = serializers.CharField()
+    taxes = TaxSerializer(many=True)
+    total = serializers.CharField()
+    invoices = CreditNoteInvoiceSerializer(many=True, help_text="What it corrects.")
+    applied = AppliedSerializer(many=True)
+    remaining = serializers.CharField(help_text="Credit that is still free.")
+    content_hash = serializers.CharField(allow_null=True, help_text="SHA-256 of the frozen content.")
+    created_by = serializers.CharField(allow_null=True, help_text="Who wrote or approved it.")
+    created_at = Rfc3339Field()
+    issued_at = Rfc3339Field(allow_null=True)
+
+
+class DiscardedSerializer(serializers.Serializer[Any]):
+    """A draft that is gone."""
+
+    id = serializers.CharField()
+    discarded = serializers.BooleanField()
+
+
+# --- The preview ------------------------------------------------------------------------------------------------------
 
 
 class PreviewLineSerializer(serializers.Serializer[Any]):
     """A line as it would be."""
 
-    condition = serializers.CharField()
+    kind = serializers.ChoiceField(InvoiceLine.Kind.choices)
+    title = serializers.CharField()
+    condition = serializers.CharField(allow_null=True)
+    model = serializers.CharField(allow_null=True)
     dimensions = serializers.DictField(child=serializers.CharField())
-    quantity = serializers.CharField()
-    unit_price = serializers.CharField()
+    quantity = serializers.CharField(allow_null=True)
+    unit_price = serializers.CharField(allow_null=True)
     amount = serializers.CharField()
+    steps = StepSerializer(many=True)
+    details = serializers.DictField()
     outcome_count = serializers.IntegerField()
+    period_start = Rfc3339Field()
+    period_end = Rfc3339Field()
 
 
 class PreviewPartSerializer(serializers.Serializer[Any]):
@@ -115,10 +295,13 @@ class PreviewSerializer(serializers.Serializer[Any]):
     """The running period: confirmed so far, provisional apart."""
 
     customer = serializers.CharField()
+    test = serializers.BooleanField(help_text="Whether the customer lives by a test clock.")
     contract = serializers.CharField()
     currency = serializers.CharField()
     period_start = Rfc3339Field()
     period_end = Rfc3339Field()
-    confirmed = PreviewPartSerializer()
-    provisional = PreviewPartSerializer()
+    confirmed = PreviewPartSerializer(help_text="What would be invoiced were the period to end now.")
+    provisional = PreviewPartSerializer(help_text="What is added to that once everything provisional has settled.")
+    expected_total = serializers.CharField(help_text="Both together.")
+    to_credit = PreviewPartSerializer(help_text="What the next run gives back of earlier periods, below zero.")
     held_back = HeldBackSerializer(many=True)

@@ -1,4 +1,6 @@
-"""How numbers and dates are written: plain notation for machines, grouped digits for people."""
+"""How numbers and dates are written: plain notation for machines, and English for operators and for what is stored.
+What a customer reads is written by `invoicing.localised`.
+"""
 
 from datetime import date, datetime, timedelta
 
@@ -7,7 +9,7 @@ from contracts.domain import money
 from contracts.domain.periods import Period, zone
 from contracts.prices import unit_price_text as unit_price
 
-__all__ = ["Period", "amount", "day", "grouped", "local_date", "plain", "span", "unit_price"]
+__all__ = ["Period", "amount", "grouped", "local_date", "named", "plain", "span", "unit_price"]
 
 
 def grouped(text: str) -> str:
@@ -27,11 +29,6 @@ def local_date(instant: datetime, time_zone: str) -> date:
     return instant.astimezone(zone(time_zone)).date()
 
 
-def day(instant: datetime, time_zone: str) -> str:
-    """A day in words that no country reads differently: "1 March 2026"."""
-    return _day(local_date(instant, time_zone))
-
-
 def span(period: Period, time_zone: str) -> str:
     """A period by its first and last day: "1 – 31 March 2026"."""
     first = local_date(period.start, time_zone)
@@ -44,6 +41,19 @@ def span(period: Period, time_zone: str) -> str:
     if first.year == last.year:
         return f"{first.day} {_MONTHS[first.month - 1]} – {_day(last)}"
     return f"{_day(first)} – {_day(last)}"
+
+
+def named(period: Period, time_zone: str) -> str:
+    """A whole calendar month or year by its name, "March 2026", any other period by its days."""
+    first = local_date(period.start, time_zone)
+    after = local_date(period.end, time_zone)
+    if first.day == after.day == 1:
+        months = (after.year - first.year) * 12 + after.month - first.month
+        if months == 1:
+            return f"{_MONTHS[first.month - 1]} {first.year}"
+        if months == 12 and first.month == 1:
+            return str(first.year)
+    return span(period, time_zone)
 
 
 # strftime would answer in the language of the machine's locale.

@@ -12,9 +12,17 @@ class OutcomesConfig(AppConfig):
 
     def ready(self) -> None:
         from contracts.condition_text import SEEN_EVENTS
+        from contracts.pins import PIN_GUARDS
+        from contracts.windows import WINDOW_GUARDS
+        from outcomes.backdating import evaluated_within, met_within
         from outcomes.event_types import seen_types
+        from outcomes.news import INBOX, JOURNAL
+        from webhooks.feeds import FEEDS
 
         SEEN_EVENTS.append(seen_types)
+        WINDOW_GUARDS.append(met_within)
+        PIN_GUARDS.append(evaluated_within)
+        FEEDS.extend([JOURNAL, INBOX])
         post_migrate.connect(_first_months, sender=self)
 
 

@@ -15,6 +15,7 @@ from outcomes.domain.lifecycle import (
     CONFIRMED,
     MISSED,
     OPEN,
+    PERSON,
     PROVISIONAL,
     REVERSED,
     VOID,
@@ -38,6 +39,8 @@ class JournalRow(NamedTuple):
     clause: str
     event_seq: int | None
     effective_at: int
+    actor: str = ""
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -77,18 +80,27 @@ class Booked:
             self.settled_at = change.at
         elif change.to_state in (REVERSED, VOID, MISSED, SUPERSEDED):
             self.ended_by_seq, self.ended_at = change.seq, change.at
-        self.note(change.to_state, cause or change.cause, change.clause, change.seq, change.at)
+        self.note(
+            change.to_state, cause or change.cause, change.clause, change.seq, change.at, change.actor, change.reason
+        )
         self.state = change.to_state
 
-    def note(self, to_state: str, cause: str, clause: str, seq: int | None, at: int) -> None:
-        self.journal.append(JournalRow(self.id, self.state, to_state, cause, clause, seq, at))
+    def note(
+        self, to_state: str, cause: str, clause: str, seq: int | None, at: int, actor: str = "", reason: str = ""
+    ) -> None:
+        self.journal.append(JournalRow(self.id, self.state, to_state, cause, clause, seq, at, actor, reason))
 
     def follow(self, attempt: Attempt, worth: Value | None, changes: list[Change]) -> None:
-        """Book or queue computed ``changes`` and take over what the attempt says of itself."""
-        for change in changes:
+        """Book or queue computed ``changes`` and take over what the attempt says of itself.
+
+        What a person decided is booked at once, with what the clock did before it: the window was over by then, and the
+        outcome is not billed in any case.
+        """
+        decided = max((n for n, change in enumerate(changes) if change.cause == PERSON), default=-1)
+        for n, change in enumerate(changes):
             if change.cause == CLOCK and self.state == change.to_state and not self.queue:
                 continue  # Settlement has booked it already; the fold has only now come past that instant.
-            if self.queue or change.cause == CLOCK:
+            if n > decided and (self.queue or change.cause == CLOCK):
                 self.queue.append(change)
             else:
                 self.move(change)
@@ -100,8 +112,8 @@ class Booked:
         elif attempt.state in (OPEN, VOID, MISSED):
             # Nothing is to be billed of it: what the facts said while it was met no longer stands for anything.
             self.quantity, self.amount, self.dimensions = None, None, {}
-            # What waited in vain for its `settle at` time stays flagged.
-            unsettled = attempt.state == VOID and attempt.settles_at is None and attempt.ended_by is None
+            # What waited in vain for its `settle at` time stays flagged; what a person took back does not.
+            unsettled = attempt.state == VOID and attempt.changes[-1].cause == CLOCK
             self.review = ["settle_time_unknown"] if unsettled else []
         self.due_at = self.queue[0].at if self.queue else attempt.due_at
 

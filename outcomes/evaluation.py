@@ -4,12 +4,15 @@ Several partitions may share a batch, each locked for the transaction, so one wo
 An event newer than all that is folded and booked for its subject costs one fold step (the fast path); any other has
 its subject replayed (the slow path). See docs/lifecycle.md for the rules and `outcomes.domain.lifecycle` for their
 code.
+
+An event that leaves an attempt open costs no look at its outcome, and no write: most events do.
 """
 
+import gc
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
 from typing import NamedTuple
 
 import msgspec
@@ -21,32 +24,36 @@ from django.db.backends.utils import CursorWrapper
 
 from access.ids import uuid7
 from conditions_dsl import Event
-from contracts.terms import BillingKey, Terms
-from contracts.terms import load as load_terms
+from contracts.clocks import nows
+from contracts.models import PARTITIONS, Condition
+from outcomes.backfill import advance, plan_for
 from outcomes.booking import Booked, begin
-from outcomes.domain.instants import from_us
-from outcomes.domain.lifecycle import Attempt, Fold, NeedsReplay, Rules, replay
+from outcomes.domain.lifecycle import OPEN, Fold, NeedsReplay, Rules
 from outcomes.event_types import note_types
-from outcomes.models import Pending
-from outcomes.programs import all_rules, subject_key
-from outcomes.reconcile import reconcile
+from outcomes.models import InboxItem
+from outcomes.programs import MAX_KEY_BYTES, Catalog, RulesFor, all_rules, rules_for, subject_key
+from outcomes.replay import slow_path
 from outcomes.store import (
-    EVENT_COLUMNS,
+    PayloadMissing,
+    Taken,
+    known_facts,
     load_booked,
     load_subjects,
     new_subject_ids,
-    read_event_row,
-    read_history,
+    take_pending,
     write_inbox,
     write_outcomes,
     write_subjects,
 )
-from outcomes.work import Work
+from outcomes.work import EVALUATION_LOCK, Work
 
 log = structlog.get_logger(__name__)
 
-# First number of the advisory lock (class, partition) that says who works on a partition.
-EVALUATION_LOCK = 7301
+# The same of a lock that evaluations share, and that whoever acts on subjects' states from outside takes alone, for an
+# instant: evaluation waits for it, where it passes over a partition that another worker has.
+OUTSIDE_LOCK = 7302
+# A batch asks for so many partitions at a time: few, so that other workers find some; more than one, to save questions.
+LOCKED_AT_ONCE = 8
 
 SubjectKey = tuple[int, int, str]
 
@@ -61,7 +68,8 @@ class Evaluated(NamedTuple):
 
 
 def evaluate_waiting(now: datetime, *, limit: int | None = None) -> int:
-    """Evaluate until nothing waits that nobody else works on (or ``limit`` events are done); the number of events.
+    """Evaluate until nothing waits that nobody else works on (or ``limit`` events are done), and bring new conditions
+    what they need of the past, a portion at a time; the number of events.
 
     A partition whose evaluation raises stays as it is, waiting and so unsettled, with an error in the log; the others
     go on without it.
@@ -75,16 +83,18 @@ def evaluate_waiting(now: datetime, *, limit: int | None = None) -> int:
             raise
         except Exception:  # noqa: BLE001 -- whatever one subject's events provoke must not stop the others
             events = _evaluate_apart(now, broken)
-        if events == 0:
-            break
         done += events
+        if events == 0 and (broken or not advance(now)):
+            break
     return done
 
 
 def _evaluate_apart(now: datetime, broken: set[int]) -> int:
     """One batch of each waiting partition by itself, after a shared batch failed; those that fail join ``broken``."""
     done = 0
-    for partition in sorted(set(Pending.objects.values_list("partition", flat=True).distinct()) - broken):
+    with connection.cursor() as cursor:
+        waiting = _waiting(cursor)
+    for partition in sorted(set(waiting) - broken):
         try:
             done += evaluate_batch(now, only=partition).events
         except SoftTimeLimitExceeded:
@@ -100,69 +110,105 @@ def evaluate_batch(
 ) -> Evaluated:
     """One batch in one transaction, of the partition ``only``, or of any but those in ``without``.
 
-    Locks: the partitions (advisory, skipped where taken), then subjects, then outcomes by id. Safe to repeat: what is
-    done is no longer pending.
+    Locks: the partitions (advisory, skipped where taken), then outcomes by id. Subjects are written under the lock of
+    their partition only. Safe to repeat: what is done is no longer pending.
     """
     size = size or settings.EVALUATION_BATCH
-    with transaction.atomic(), connection.cursor() as cursor:
-        partitions = _lock_partitions(cursor, size, only, without)
-        if not partitions:
+    with _without_gc(), transaction.atomic(), connection.cursor() as cursor:
+        shares = _lock_partitions(cursor, size, only, without)
+        if not shares:
             return Evaluated(0, 0, 0, 0)
-        cursor.execute(
-            f"""
-            SELECT {EVENT_COLUMNS}, e.customer_id, p.partition
-            FROM outcomes_pending p JOIN outcomes_event e ON e.seq = p.seq
-            WHERE p.partition = ANY(%s) ORDER BY p."time", p.seq LIMIT %s
-            """,
-            [partitions, size],
-        )
-        taken = [(read_event_row(row), row[-2], row[-1]) for row in cursor.fetchall()]
+        taken = take_pending(cursor, shares)
         rules = all_rules()
+        plan_for(rules, now)
         works, unkeyed = _route(taken, rules)
+        _note_clocks(works.values())
         _load_subjects(cursor, works)
-        replayed = _fold_all(cursor, works, rules, now)
+        _drop_known(cursor, works, {take.event.seq for take in taken if take.again})
+        replayed, unread = _fold_all(cursor, works, rules_for(rules, {take.customer for take in taken}), now)
         write_subjects(cursor, works.values())
-        write_outcomes(cursor, works.values(), now)
-        write_inbox(cursor, unkeyed, now)
-        note_types({event.type for event, _, _ in taken}, now)
-        cursor.execute(
-            "DELETE FROM outcomes_pending p USING unnest(%s::smallint[], %s::bigint[]) AS d(partition, seq) "
-            "WHERE p.partition = d.partition AND p.seq = d.seq",
-            [[partition for _, _, partition in taken], [event.seq for event, _, _ in taken]],
-        )
+        for at, booked in _by_now(works.values(), now).items():
+            write_outcomes(cursor, booked, at)
+        write_inbox(cursor, [*_missing_key(unkeyed), *_archived(unread)], now)
+        note_types({take.event.type for take in taken}, now)
     return Evaluated(len(taken), len(unkeyed), len(works), replayed)
 
 
-def _lock_partitions(cursor: CursorWrapper, size: int, only: int | None, without: Collection[int]) -> list[int]:
-    """Partitions with work that nobody else holds, enough of them to fill a batch."""
-    cursor.execute("SELECT partition, count(*) FROM outcomes_pending GROUP BY partition")
-    waiting = [row for row in cursor.fetchall() if row[0] not in without and only in (None, row[0])]
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """A batch makes many thousand objects and no cycles worth a search: the collector took a quarter of its time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+# A count no larger than what is wanted, so that it costs by the batch and not by the queue. Whoever holds a partition
+# from outside may yet want another one, so nobody waits for it here who holds one.
+_LOCK = """
+SELECT p, (SELECT count(*) FROM (SELECT FROM outcomes_pending WHERE partition = p LIMIT %s) AS bounded),
+    pg_try_advisory_xact_lock_shared(%s, p)
+FROM unnest(%s::smallint[]) AS p WHERE pg_try_advisory_xact_lock(%s, p)
+"""
+
+
+def _waiting(cursor: CursorWrapper) -> list[int]:
+    """Partitions in which events wait: a look at the index for each, whatever the length of the queue."""
+    cursor.execute(
+        "SELECT p FROM generate_series(0, %s) AS p WHERE EXISTS (SELECT FROM outcomes_pending WHERE partition = p)",
+        [PARTITIONS - 1],
+    )
+    return [partition for (partition,) in cursor.fetchall()]
+
+
+def _lock_partitions(cursor: CursorWrapper, size: int, only: int | None, without: Collection[int]) -> dict[int, int]:
+    """Lock partitions with work that nobody else holds, enough to fill a batch: {partition: its share of the batch}."""
+    waiting = [p for p in _waiting(cursor) if p not in without and only in (None, p)]
     # In an order of each worker's own, so that two workers seldom ask for the same lock.
     random.shuffle(waiting)
-    mine: list[int] = []
-    events = 0
-    for partition, count in waiting:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [EVALUATION_LOCK, partition])
-        if cursor.fetchone()[0]:
-            mine.append(partition)
-            events += count
-            if events >= size:
-                break
-    return mine
+    counts: dict[int, int] = {}
+    held: dict[int, int] = {}
+    while waiting and sum(counts.values()) < size:
+        asked, waiting = waiting[:LOCKED_AT_ONCE], waiting[LOCKED_AT_ONCE:]
+        cursor.execute(_LOCK, [size, OUTSIDE_LOCK, asked, EVALUATION_LOCK])
+        for partition, count, free in cursor.fetchall():
+            if count:
+                (counts if free else held)[partition] = count
+    if not counts and held:
+        counts = dict([held.popitem()])
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", [OUTSIDE_LOCK, *counts])
+    # Deep queues give way to each other in proportion; a shallow one is taken whole.
+    whole = max(sum(counts.values()), size)
+    return {partition: -(-count * size // whole) for partition, count in counts.items()}
 
 
-def _route(
-    taken: Iterable[tuple[Event, int, int]], rules: dict[int, Rules]
-) -> tuple[dict[SubjectKey, Work], list[tuple[Event, int, list[int]]]]:
-    """Events to subjects. The second part holds events that conditions mention and none found its key in."""
+def lock_partition(cursor: CursorWrapper, partition: int) -> None:
+    """Wait until nobody evaluates this partition, and keep it so for the caller's transaction: a short one, which holds
+    no lock that evaluation takes yet and takes none after but those of outcomes, or more partitions: evaluation waits
+    for one only while it holds none.
+    """
+    cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [OUTSIDE_LOCK, partition])
+
+
+def _route(taken: Iterable[Taken], rules: Catalog) -> tuple[dict[SubjectKey, Work], list[tuple[Taken, list[int]]]]:
+    """Events to subjects. The second part holds events that conditions mention and none found its key in, each with
+    those conditions.
+    """
     works: dict[SubjectKey, Work] = {}
-    unkeyed: list[tuple[Event, int, list[int]]] = []
+    unkeyed: list[tuple[Taken, list[int]]] = []
     listeners: dict[str, list[tuple[int, Rules]]] = {}
-    for event, customer, partition in taken:
+    for take in taken:
+        event, customer, partition, _ = take
         if event.type not in listeners:
             listeners[event.type] = [(c, r) for c, r in rules.items() if r.mentions(event.type)]
         found = False
-        for condition, condition_rules in listeners[event.type]:
+        listening = listeners[event.type]
+        if rules.limits and listening:
+            listening = [one for one in listening if rules.concerns(one[0], customer)]
+        for condition, condition_rules in listening:
             key = subject_key(condition_rules, event.data)
             if key is None:
                 continue
@@ -171,13 +217,62 @@ def _route(
             if place not in works:
                 works[place] = Work(customer, condition, key, partition)
             works[place].events.append(event)
-        if listeners[event.type] and not found:
-            unkeyed.append((event, customer, [condition for condition, _ in listeners[event.type]]))
+        if listening and not found:
+            unkeyed.append((take, [condition for condition, _ in listening]))
     return works, unkeyed
 
 
+def _note_clocks(works: Collection[Work]) -> None:
+    """What time it is for customers with test clocks; asked after their events were taken, so never before these."""
+    own = nows(work.customer for work in works)
+    if own:
+        for work in works:
+            work.clock = own.get(work.customer)
+
+
+def _by_now(works: Collection[Work], now: datetime) -> dict[datetime, list[Work]]:
+    """The subjects by what time it is for their customers."""
+    groups: dict[datetime, list[Work]] = {}
+    for work in works:
+        groups.setdefault(work.clock or now, []).append(work)
+    return groups
+
+
+def _missing_key(unkeyed: Iterable[tuple[Taken, list[int]]]) -> list[tuple[Event, int, str, str]]:
+    """What the inbox is told of events without a key."""
+    unkeyed = list(unkeyed)
+    slugs = dict(Condition.objects.values_list("id", "slug")) if unkeyed else {}
+    return [
+        (
+            take.event,
+            take.customer,
+            InboxItem.Reason.MISSING_KEY,
+            "No condition that mentions this event found its key (a text of at most "
+            f"{MAX_KEY_BYTES} bytes, a number, true or false) in `data`: "
+            + ", ".join(sorted(slugs[condition] for condition in conditions))
+            + ". Send the fact again, under a new id, with the key in it.",
+        )
+        for take, conditions in unkeyed
+    ]
+
+
+def _archived(unread: Iterable[tuple[Work, PayloadMissing]]) -> list[tuple[Event, int, str, str]]:
+    """What the inbox is told of events whose subjects cannot be replayed."""
+    return [
+        (
+            event,
+            work.customer,
+            InboxItem.Reason.ARCHIVED,
+            f"The event is older than what is known of {work.key[:80]!r}, and part of that history is archived. "
+            f"Restore {', '.join(missing.months)} (manage.py restore_events), then retry the event from the inbox.",
+        )
+        for work, missing in unread
+        for event in work.events
+    ]
+
+
 def _load_subjects(cursor: CursorWrapper, works: dict[SubjectKey, Work]) -> None:
-    """Fill in what is stored of the subjects, locked; subjects never seen before get an id."""
+    """Fill in what is stored of the subjects; those never seen before get an id."""
     if not works:
         return
     for customer, condition, key, pk, state, last in load_subjects(cursor, works):
@@ -188,34 +283,88 @@ def _load_subjects(cursor: CursorWrapper, works: dict[SubjectKey, Work]) -> None
         work.id = pk
 
 
-def _fold_all(cursor: CursorWrapper, works: dict[SubjectKey, Work], rules: dict[int, Rules], now: datetime) -> int:
-    """Fold each subject's events; the number of subjects that had to be replayed."""
+def _drop_known(cursor: CursorWrapper, works: dict[SubjectKey, Work], again: set[int]) -> None:
+    """Of events that are evaluated again, leave out what a subject has among its facts already."""
+    if not again:
+        return
+    asked = [(w.id, e) for w in works.values() if not w.is_new for e in w.events if e.seq in again]
+    known = known_facts(cursor, asked)
+    for place, work in list(works.items()):
+        work.events = [event for event in work.events if (work.id, event.seq) not in known]
+        if not work.events:
+            del works[place]
+
+
+def _fold_all(
+    cursor: CursorWrapper, works: dict[SubjectKey, Work], rules: RulesFor, now: datetime
+) -> tuple[int, list[tuple[Work, PayloadMissing]]]:
+    """Fold each subject's events: the number of subjects that had to be replayed, and those that could not be, because
+    a part of their history is archived; the latter leave ``works``.
+    """
     slow: list[Work] = []
+    fast: list[tuple[Work, Fold]] = []
     wanted: list[tuple[int, int]] = []
     for work in works.values():
-        work.events.sort(key=lambda event: (event.time, event.seq))
+        if len(work.events) > 1:
+            work.events.sort(key=lambda event: (event.time, event.seq))
         try:
-            condition_rules = rules[work.condition]
-            work.fold = (
-                Fold.load(condition_rules, msgspec.json.decode(work.state)) if work.state else Fold(condition_rules)
-            )
+            fold = _resume(rules(work.customer, work.condition), work)
         except NeedsReplay:
             slow.append(work)
             continue
-        wanted += [(work.id, a.ordinal) for a in (work.fold.attempt, work.fold.confirmed) if a is not None]
+        before = _watched(fold)
+        for event in work.events:
+            fold.apply(event)
+        fast.append((work, fold))
+        wanted += [(work.id, ordinal) for ordinal in before.union(_changed_before(fold))]
     booked = load_booked(cursor, wanted)
-    for work in works.values():
-        if work.fold is None:
-            continue
+    for work, fold in fast:
         rows = booked.get(work.id, {})
-        first = work.events[0]
-        if (first.time, first.seq) < work.last or first.time < _booked_until(rows.values()):
+        if rows and work.events[0].time < _booked_until(rows.values()):
             slow.append(work)
         else:
-            _fast(work, work.fold, rows, now)
+            work.fold = fold
+            _book(work, fold, rows, now)
+    unread: list[tuple[Work, PayloadMissing]] = []
     for work in slow:
-        _slow(cursor, work, rules[work.condition], now)
-    return len(slow)
+        try:
+            slow_path(cursor, work, rules(work.customer, work.condition), now)
+        except PayloadMissing as missing:
+            del works[work.customer, work.condition, work.key]
+            unread.append((work, missing))
+            continue
+        if not work.events:  # each of them was left out, as late evidence
+            del works[work.customer, work.condition, work.key]
+    return len(slow) - len(unread), unread
+
+
+def _resume(rules: Rules, work: Work) -> Fold:
+    """The stored fold of a subject. Raises NeedsReplay where its new events are not all newer than what it has seen."""
+    if not work.state:
+        return Fold(rules)
+    first = work.events[0]
+    if (first.time, first.seq) < work.last:
+        raise NeedsReplay
+    return Fold.load(rules, msgspec.json.decode(work.state))
+
+
+def _watched(fold: Fold) -> set[int]:
+    """Ordinals of what settlement may have booked past the fold: those rows tell whether an event comes too late.
+
+    An open attempt is not among them: when settlement closes one, it says so in the subject's `last_time`.
+    """
+    live, confirmed = fold.attempt, fold.confirmed
+    watched = set()
+    if live is not None and (live.state != OPEN or fold.rules.historical):
+        watched.add(live.ordinal)
+    if confirmed is not None and fold.rules.historical:
+        watched.add(confirmed.ordinal)
+    return watched
+
+
+def _changed_before(fold: Fold) -> set[int]:
+    """Ordinals of the touched attempts that have a row already and need it changed."""
+    return {attempt.ordinal for attempt in fold.touched.values() if attempt.changes and attempt.changes[0].from_state}
 
 
 def _booked_until(rows: Iterable[Booked]) -> int:
@@ -225,51 +374,14 @@ def _booked_until(rows: Iterable[Booked]) -> int:
     )
 
 
-def _fast(work: Work, fold: Fold, rows: dict[int, Booked], now: datetime) -> None:
-    for event in work.events:
-        fold.apply(event)
+def _book(work: Work, fold: Fold, rows: dict[int, Booked], now: datetime) -> None:
     for attempt in fold.touched.values():
         row = rows.get(attempt.ordinal)
         if row is None:
-            row = begin(uuid7(now), work.id, attempt, single=_single(fold.rules, attempt))
+            if not attempt.changes:
+                # An open attempt that stays open: nothing anyone may bill or read has changed. Its `due_at` is now
+                # earlier than the truth, which settlement asks the subject's state for before it acts on it.
+                continue
+            row = begin(uuid7(now), work.id, attempt, single=not fold.rules.program(attempt.version).has_repeat)
         row.follow(attempt, fold.value(attempt), attempt.changes)
         work.rows.append(row)
-
-
-def _slow(cursor: CursorWrapper, work: Work, rules: Rules, now: datetime) -> None:
-    """Replay the subject's whole history and book the difference."""
-    history = [] if work.is_new else read_history(cursor, work.id)
-    events = sorted([*history, *work.events], key=lambda event: (event.time, event.seq))
-    work.fold = fold = replay(rules, events)
-    rows = list(load_booked(cursor, None, subject=work.id).get(work.id, {}).values())
-    # Asked for only where the dates of a confirmed outcome moved, and then read once for all of its subject.
-    terms = cache(lambda: load_terms([work.customer]))
-
-    def same_bill(row: Booked, attempt: Attempt) -> bool:
-        worth = fold.value(attempt)
-        if worth is None or row.version != attempt.version:
-            return False
-        if (row.quantity, row.amount, row.dimensions) != (worth.quantity, worth.amount, worth.dimensions):
-            return False
-        if (row.met_at, row.settled_at) == (attempt.met_at, attempt.settled_at):
-            return True
-        return _billing_key(terms(), work.customer, row) == _billing_key(terms(), work.customer, attempt)
-
-    work.rows = reconcile(
-        rows,
-        fold,
-        work.events[0],
-        work.id,
-        same_bill=same_bill,
-        new_id=lambda: uuid7(now),
-        single=lambda attempt: _single(rules, attempt),
-    )
-
-
-def _billing_key(terms: Terms, customer: int, dated: Booked | Attempt) -> BillingKey | None:
-    assert dated.met_at is not None and dated.settled_at is not None
-    return terms.billing_key(customer, from_us(dated.met_at), from_us(dated.settled_at))
-
-
-def _single(rules: Rules, attempt: Attempt) -> bool:
-    return not rules.program(attempt.version).has_repeat

@@ -9,11 +9,14 @@ instead.
 import json
 import uuid
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+
+if TYPE_CHECKING:
+    from contracts.models import ConditionCustomer, ConditionVersion
 
 
 class ShownNumbers(json.JSONDecoder):
@@ -91,13 +94,15 @@ class EventType(models.Model):
 
 class Pending(models.Model):
     """An accepted event that waits for evaluation. Written with the event, deleted with its results; the earliest
-    ``time`` of a partition is its watermark, and an empty table means that everything accepted has been evaluated.
+    ``time`` of a partition is its watermark, and an empty table means that everything accepted has been evaluated. Its
+    key is the order of evaluation, so that the next batch and the watermark cost by what they read, not by what waits.
     """
 
-    pk = models.CompositePrimaryKey("partition", "seq")
+    pk = models.CompositePrimaryKey("partition", "time", "seq")
     partition = models.SmallIntegerField()
-    seq = models.BigIntegerField()
     time = models.DateTimeField()
+    seq = models.BigIntegerField()
+    again = models.BooleanField(default=False, help_text="Evaluated before: subjects that know it leave it out.")
 
     class Meta:
         managed = False
@@ -108,13 +113,17 @@ class Subject(models.Model):
     """What outcomes are about: (customer, condition, key value), with the fold state of its lifecycle.
 
     ``state`` is the JSON of `outcomes.domain.lifecycle.Fold`; ``last_time`` and ``last_seq`` name the newest event
-    folded.
+    folded, or a later instant at which settlement closed an open attempt: what is older than that is late.
     """
 
+    # No index for a foreign key alone: the unique key leads by customer, and nothing asks for less (every index here
+    # is written by every batch).
     customer = models.ForeignKey(
-        "contracts.Customer", on_delete=models.DO_NOTHING, db_constraint=False, related_name="subjects"
+        "contracts.Customer", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="subjects"
     )
-    condition = models.ForeignKey("contracts.Condition", on_delete=models.DO_NOTHING, db_constraint=False)
+    condition = models.ForeignKey(
+        "contracts.Condition", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False
+    )
     key = models.TextField()
     state = models.TextField(default="")
     last_time = models.DateTimeField(null=True)
@@ -131,7 +140,9 @@ class SubjectEvent(models.Model):
     """One event among a subject's facts, in the order that counts: (time, seq). The evidence behind its outcomes."""
 
     pk = models.CompositePrimaryKey("subject", "time", "seq")
-    subject = models.ForeignKey(Subject, on_delete=models.DO_NOTHING, db_constraint=False, related_name="facts")
+    subject = models.ForeignKey(
+        Subject, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="facts"
+    )
     time = models.DateTimeField()
     seq = models.BigIntegerField()
 
@@ -157,15 +168,23 @@ class Outcome(models.Model):
     ``quantity``, ``amount`` and ``dimensions`` are as the facts stand; they are final from ``settled_at`` on.
     ``due_at`` is the instant at which the clock alone changes the outcome next; ``queue`` holds changes already
     computed that wait for an earlier one to be booked (page 2, section 3: folding computes, settlement books).
+    While it is open, ``last_time``, ``last_seq`` and ``due_at`` may be behind: they are written when its state changes.
+    The truth is in the subject's state, and never earlier than ``due_at``.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     customer = models.ForeignKey(
-        "contracts.Customer", on_delete=models.DO_NOTHING, db_constraint=False, related_name="outcomes"
+        "contracts.Customer", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="outcomes"
     )
-    condition = models.ForeignKey("contracts.Condition", on_delete=models.DO_NOTHING, db_constraint=False)
-    version = models.ForeignKey("contracts.ConditionVersion", on_delete=models.DO_NOTHING, db_constraint=False)
-    subject = models.ForeignKey(Subject, on_delete=models.DO_NOTHING, db_constraint=False, related_name="outcomes")
+    condition = models.ForeignKey(
+        "contracts.Condition", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False
+    )
+    version = models.ForeignKey(
+        "contracts.ConditionVersion", on_delete=models.DO_NOTHING, db_constraint=False, db_index=False
+    )
+    subject = models.ForeignKey(
+        Subject, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="outcomes"
+    )
     partition = models.SmallIntegerField()
     ordinal = models.PositiveIntegerField(help_text="1 for the first attempt booked on the subject, and so on.")
     state = models.TextField(choices=State.choices)
@@ -208,6 +227,8 @@ class Outcome(models.Model):
             models.Index(
                 fields=["customer", "settled_at"], condition=Q(settled_at__isnull=False), name="outcome_settled"
             ),
+            # A billing run: what was taken back after it was confirmed, little beside what was not.
+            models.Index(fields=["customer"], condition=Q(state="reversed"), name="outcome_reversed"),
             # Lists by customer, newest first.
             models.Index(fields=["customer", "id"], name="outcome_by_customer"),
         ]
@@ -225,7 +246,9 @@ class Journal(models.Model):
         LATE = "late", "Late evidence"
         PERSON = "person", "A person"
 
-    outcome = models.ForeignKey(Outcome, on_delete=models.DO_NOTHING, db_constraint=False, related_name="journal")
+    outcome = models.ForeignKey(
+        Outcome, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="journal"
+    )
     from_state = models.TextField(blank=True)
     to_state = models.TextField()
     cause = models.TextField(choices=Cause.choices)
@@ -244,6 +267,171 @@ class Journal(models.Model):
         return f"{self.from_state or 'begins'} → {self.to_state}"
 
 
+class Decision(models.Model):
+    """What a person decided of an outcome; append-only. Replays take it as an input, as they take events, and no event
+    undoes it (`outcomes.domain.lifecycle.Decision` tells which attempt it is about).
+
+    ``at`` is later than all that was folded of the subject when it was made. ``quantity`` and ``amount`` are what the
+    facts did not tell; they belong to ``complete`` only.
+    """
+
+    class Kind(models.TextChoices):
+        TAKE_BACK = "take_back", "Taken back"
+        COMPLETE = "complete", "Completed"
+
+    subject = models.ForeignKey(Subject, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False)
+    outcome = models.ForeignKey(Outcome, on_delete=models.DO_NOTHING, db_constraint=False, related_name="decisions")
+    kind = models.TextField(choices=Kind.choices)
+    at = models.DateTimeField(help_text="When it took effect.")
+    met_at = models.DateTimeField(help_text="Time of the event that met the outcome.")
+    met_by_seq = models.BigIntegerField()
+    quantity = models.DecimalField(max_digits=72, decimal_places=34, null=True)
+    amount = models.DecimalField(max_digits=72, decimal_places=34, null=True)
+    actor = models.TextField()
+    reason = models.TextField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            # Two at one instant would have no order.
+            models.UniqueConstraint(fields=["subject", "at"], name="one_decision_at_an_instant"),
+            models.CheckConstraint(condition=~Q(reason="") & ~Q(actor=""), name="decision_has_actor_and_reason"),
+            models.CheckConstraint(
+                condition=Q(kind="complete") | Q(quantity__isnull=True, amount__isnull=True),
+                name="only_completion_has_figures",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="take_back") | Q(quantity__isnull=False) | Q(amount__isnull=False),
+                name="completion_has_a_figure",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} by {self.actor}"
+
+
+class LateEvidence(models.Model):
+    """An event that would have changed what is booked of a confirmed outcome, and that was left out of the condition's
+    facts, because the contract in force when the outcome was met says `review` or `ignore`.
+
+    It is no fact of its subject until a person accepts it; then it counts as any other.
+    """
+
+    class Policy(models.TextChoices):
+        REVIEW = "review"
+        IGNORE = "ignore"
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        ACCEPTED = "accepted"
+        IGNORED = "ignored"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    subject = models.ForeignKey(
+        Subject, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="late_evidence",
+        related_query_name="lateevidence",
+    )  # fmt: skip
+    outcome = models.ForeignKey(
+        Outcome, on_delete=models.DO_NOTHING, db_constraint=False, related_name="late_evidence",
+        help_text="The confirmed outcome that it would have taken back.",
+    )  # fmt: skip
+    event_seq = models.BigIntegerField()
+    time = models.DateTimeField(help_text="When the event happened.")
+    policy = models.TextField(choices=Policy.choices, help_text="What the contract says.")
+    status = models.TextField(choices=Status.choices)
+    created_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.TextField(blank=True)
+    note = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "late evidence"
+        constraints = [
+            models.UniqueConstraint(fields=["event_seq", "subject"], name="left_out_once"),
+            models.CheckConstraint(
+                condition=Q(status="waiting", decided_at__isnull=True)
+                | Q(status="accepted", decided_at__isnull=False)
+                | Q(status="ignored"),
+                name="late_evidence_decided",
+            ),
+            models.CheckConstraint(
+                condition=Q(policy="review") | Q(status="ignored"), name="what_is_ignored_stays_ignored"
+            ),
+        ]
+        indexes = [models.Index(fields=["id"], condition=Q(status="waiting"), name="late_evidence_waiting")]
+
+    def __str__(self) -> str:
+        return f"late evidence, {self.status}"
+
+
+class PastRead(models.Model):
+    """A reading of the payload table for events that were accepted too early: ``next_seq`` … ``until_seq`` is what is
+    still to be looked through. While that lasts, the condition settles nothing.
+    """
+
+    types = ArrayField(models.TextField(), help_text="Event names to look for; empty: there is nothing to do.")
+    since = models.DateTimeField(null=True, help_text="Events that happened earlier cannot matter to it.")
+    next_seq = models.BigIntegerField()
+    until_seq = models.BigIntegerField()
+    events = models.BigIntegerField(default=0, help_text="Handed to evaluation so far.")
+    created_at = models.DateTimeField()
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+        ordering = ["-created_at"]
+
+    @property
+    def whose(self) -> "ConditionVersion | ConditionCustomer":
+        """What it is for."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return f"history for {self.whose}"
+
+
+class Backfill(PastRead):
+    """Events accepted before a condition version was made, on their way to it: one row per version."""
+
+    version = models.OneToOneField("contracts.ConditionVersion", primary_key=True, on_delete=models.CASCADE)
+
+    @property
+    def whose(self) -> "ConditionVersion":
+        return self.version
+
+
+class CustomerBackfill(PastRead):
+    """Events of a customer that joined a limited condition, accepted before it did and on their way to the condition:
+    one row for each that joined.
+    """
+
+    named = models.OneToOneField(
+        "contracts.ConditionCustomer", primary_key=True, on_delete=models.CASCADE, related_name="backfill"
+    )
+
+    @property
+    def whose(self) -> "ConditionCustomer":
+        return self.named
+
+
+class ArchivedMonth(models.Model):
+    """A month of payloads (by receipt) that left the database for a file. Identities and facts stay, for ever."""
+
+    month = models.CharField(primary_key=True, max_length=7, help_text="2026-03")
+    path = models.TextField(help_text="The file it was written to.")
+    events = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64, help_text="Over the lines of the events in the file.")
+    archived_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-month"]
+
+    def __str__(self) -> str:
+        return self.month
+
+
 class Import(models.Model):
     """A backfill of history: events of any age belong to it, and settlement of the customers it touches is paused
     until it is closed, so that January's reopening can be loaded after January's closing.
@@ -254,11 +442,50 @@ class Import(models.Model):
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
 
+    # Its progress, on rows of `outcomes.imports.with_progress`.
+    accepted: int
+    duplicates: int
+    rejected: int
+    waiting: int
+    touched: int
+
     class Meta:
         ordering = ["-created_at"]
 
     def __str__(self) -> str:
         return self.name or str(self.id)
+
+
+class ImportTally(models.Model):
+    """What became of one batch of an import; their sums are its progress. Rows are appended, never updated, so that no
+    batch waits for another. A retry from the inbox moves from ``rejected`` to the others, so it may be negative.
+    """
+
+    batch_import = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="tallies")
+    accepted = models.BigIntegerField()
+    duplicates = models.BigIntegerField()
+    rejected = models.BigIntegerField()
+
+
+class ImportFile(models.Model):
+    """A file that `manage.py import_events` loads, and how far it is: the next run with the same file and mapping goes
+    on behind ``rows``. The fingerprints are SHA-256, in hexadecimal.
+    """
+
+    batch_import = models.ForeignKey(Import, on_delete=models.CASCADE, related_name="files")
+    path = models.TextField(help_text="Where it lay, absolute.")
+    file_fingerprint = models.TextField()
+    mapping_fingerprint = models.TextField()
+    rows = models.BigIntegerField(default=0, help_text="Rows done: each is accepted, or lies in the inbox.")
+    accepted = models.BigIntegerField(default=0)
+    duplicates = models.BigIntegerField(default=0)
+    rejected = models.BigIntegerField(default=0)
+    report_path = models.TextField(help_text="Where the rows that were not taken are listed.")
+    report_bytes = models.BigIntegerField(default=0, help_text="Length of that list after ``rows``.")
+    finished_at = models.DateTimeField(null=True, help_text="When the last row was done.")
+
+    class Meta:
+        indexes = [models.Index(fields=["path"], name="import_file_by_path")]
 
 
 class ImportCustomer(models.Model):
@@ -281,6 +508,7 @@ class InboxItem(models.Model):
     class Reason(models.TextChoices):
         UNKNOWN_CUSTOMER = "unknown_customer"
         MISSING_KEY = "missing_key"
+        ARCHIVED = "archived"
         TOO_OLD = "too_old"
         IN_FUTURE = "in_future"
         INVALID = "invalid"
@@ -303,7 +531,11 @@ class InboxItem(models.Model):
     attempts = models.PositiveIntegerField(default=0, help_text="How often it was retried in vain.")
     received_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
-    batch_import = models.ForeignKey(Import, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    note = models.TextField(blank=True, help_text="Why it was dismissed.")
+    handled_by = models.TextField(blank=True, help_text="Who retried or dismissed it last.")
+    batch_import = models.ForeignKey(
+        Import, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -311,6 +543,15 @@ class InboxItem(models.Model):
         indexes = [
             models.Index(fields=["status", "reason", "id"], name="inbox_by_reason"),
             models.Index(fields=["customer_key", "event_id"], name="inbox_by_event"),
+            models.Index(fields=["event_id"], name="inbox_by_event_id"),
+            models.Index(fields=["event_seq"], condition=Q(event_seq__isnull=False), name="inbox_by_event_seq"),
+            models.Index(
+                fields=["batch_import", "status"], condition=Q(batch_import__isnull=False), name="inbox_by_import"
+            ),
+            # Counting and retrying what waits costs what waits, however much was resolved.
+            models.Index(
+                fields=["reason", "id"], include=["received_at"], condition=Q(status="waiting"), name="inbox_waiting"
+            ),
         ]
 
     def __str__(self) -> str:

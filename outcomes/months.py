@@ -4,12 +4,12 @@ What no month's partition takes goes to `outcomes_event_rest`, so intake never w
 rows there already keeps them there. Archiving a month is a DETACH of its table.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 from django.db import connection, transaction
 
-from outcomes.sequence import MONTH_FACTOR, month_number
+from outcomes.sequence import MONTH_FACTOR, month_number, month_text
 
 log = structlog.get_logger(__name__)
 
@@ -18,7 +18,12 @@ AHEAD = 2
 
 def name_of(month: int) -> str:
     """The table of a month, by its number since January 2020."""
-    return f"outcomes_event_{2020 + month // 12}_{month % 12 + 1:02d}"
+    return f"outcomes_event_{month_text(month).replace('-', '_')}"
+
+
+def first_instant(month: int) -> datetime:
+    """When a month begins, UTC, by its number since January 2020."""
+    return datetime(2020 + month // 12, month % 12 + 1, 1, tzinfo=UTC)
 
 
 def ensure_months(now: datetime) -> list[str]:

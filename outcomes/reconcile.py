@@ -16,6 +16,7 @@ from outcomes.domain.lifecycle import (
     EVENT,
     MISSED,
     OPEN,
+    PERSON,
     PROVISIONAL,
     REVERSED,
     VOID,
@@ -33,6 +34,7 @@ def reconcile(
     late: Event,
     subject: int,
     *,
+    now: int,
     same_bill: SameBill,
     new_id: Callable[[], UUID],
     single: Callable[[Attempt], bool],
@@ -40,7 +42,8 @@ def reconcile(
     """Bring ``rows`` (every row of the subject) to what ``fold`` (a replay of its whole history) says.
 
     ``late`` is the event that made the replay necessary; it is named in the journal. Attempts of the fold are given the
-    ordinals of their rows. Returns the rows that changed or are new.
+    ordinals of their rows. What settlement has booked stands where the clock leads to the same by ``now``, also where
+    no event came past that instant. Returns the rows that changed or are new.
     """
     attempts = list(fold.touched.values())
     standing = [row for row in rows if row.state != SUPERSEDED]
@@ -48,10 +51,14 @@ def reconcile(
     ordinal = max((row.ordinal for row in rows), default=0)
     made: list[Booked] = []
     for row, attempt in _pairs(standing, attempts):
-        if attempt is not None and row is not None and _fits(row, attempt, same_bill):
-            _redate(row, attempt, fold, late)
-            attempt.ordinal = row.ordinal
-            continue
+        if attempt is not None and row is not None:
+            ahead = fold.ahead(now) if attempt is fold.attempt and row.state not in LIVE else None
+            found = ahead or attempt
+            if _fits(row, found, same_bill):
+                _redate(row, found, fold, late)
+                row.single = single(attempt)
+                attempt.ordinal = row.ordinal
+                continue
         if row is not None:
             _withdraw(row, late)
         if attempt is not None:
@@ -106,8 +113,8 @@ def _redate(row: Booked, attempt: Attempt, fold: Fold, late: Event) -> None:
     """Take the row over to the attempt it agrees with, by legal moves; `restated` where only its dates change."""
     before = _dates(row)
     changes = attempt.changes
+    row.queue = []
     if row.state in LIVE:
-        row.queue = []
         first_clock = next((n for n, change in enumerate(changes) if change.cause == CLOCK), len(changes))
         _walk(row, changes[:first_clock], late)
         rest = changes[first_clock:]
@@ -126,8 +133,11 @@ def _redate(row: Booked, attempt: Attempt, fold: Fold, late: Event) -> None:
 
 
 def _walk(row: Booked, changes: list[Change], late: Event) -> None:
-    """Move an unconfirmed row to the state that the events' own changes lead to."""
+    """Move an unconfirmed row to the state that the changes of events and people lead to."""
     target = changes[-1].to_state
+    if changes[-1].cause == PERSON:
+        row.move(changes[-1]._replace(from_state=row.state))
+        return
     if row.state == PROVISIONAL and target == OPEN:
         row.move(Change(PROVISIONAL, OPEN, late.time, EVENT, "lapse", late.seq), cause=LATE)
         return
@@ -145,6 +155,7 @@ def _withdraw(row: Booked, late: Event) -> None:
         row.move(change, cause=LATE)
     elif row.state != REVERSED:
         row.move(Change(row.state, SUPERSEDED, late.time, EVENT, "late evidence", late.seq), cause=LATE)
+        row.quantity, row.amount, row.dimensions, row.review = None, None, {}, []
     row.queue = []
     row.due_at = None
 
@@ -155,6 +166,6 @@ def _dates(row: Booked) -> tuple:
 
 def _image(row: Booked) -> tuple:
     return (
-        row.state, *_dates(row), row.first_seq, row.last_seq, row.settles_at, row.quantity, row.amount,
+        row.state, row.single, *_dates(row), row.first_seq, row.last_seq, row.settles_at, row.quantity, row.amount,
         tuple(sorted(row.dimensions.items())), tuple(row.review), row.due_at, tuple(row.queue),
     )  # fmt: skip

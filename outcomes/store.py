@@ -1,22 +1,24 @@
 """Rows between the database and the evaluation, set-wise. Instants cross as microseconds since the epoch."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from conditions_dsl import Event
-from contracts.models import Condition, Customer
+from contracts.models import Customer
 from outcomes.booking import Booked
-from outcomes.bulk import copy_rows, update_rows
+from outcomes.bulk import copy_rows, jsonb, recordset, update_rows
 from outcomes.domain.instants import from_us
-from outcomes.domain.lifecycle import CONFIRMED, Change
+from outcomes.domain.lifecycle import CONFIRMED, Change, Decision
+from outcomes.models import Event as StoredEvent
 from outcomes.models import InboxItem
-from outcomes.programs import MAX_KEY_BYTES
+from outcomes.sequence import MONTH_FACTOR, month_text
 from outcomes.work import Work
 
 
@@ -37,6 +39,52 @@ def read_event_row(row: Sequence[Any]) -> Event:
     return Event(row[0], row[1], row[2], row[3], _decode_data(row[4]))
 
 
+# The shares of the locked partitions leave `pending`, in the order of evaluation, by the index that keeps this order. A
+# payload that is gone would be missed in silence by an inner join.
+_TAKE = f"""
+WITH taken AS (
+    DELETE FROM outcomes_pending WHERE ctid = ANY(ARRAY(
+        SELECT next.ctid FROM unnest(%s::smallint[], %s::int[]) AS share(partition, count)
+        CROSS JOIN LATERAL (
+            SELECT p.ctid FROM outcomes_pending p WHERE p.partition = share.partition
+            ORDER BY p."time", p.seq LIMIT share.count
+        ) AS next
+    ))
+    RETURNING partition, "time", seq, again
+)
+SELECT {EVENT_COLUMNS}, e.customer_id, taken.partition, taken.again, taken.seq
+FROM taken LEFT JOIN outcomes_event e ON e.seq = taken.seq ORDER BY taken."time", taken.seq
+"""
+
+
+class PayloadMissing(Exception):
+    """An event is needed and its payload is not there: its month is archived."""
+
+    def __init__(self, seqs: Collection[int]) -> None:
+        self.months = sorted({month_text(seq // MONTH_FACTOR) for seq in seqs})
+        super().__init__(f"The payloads of {len(seqs)} events are missing; they were received in {self.months}.")
+
+
+class Taken(NamedTuple):
+    """An event that waited for evaluation. ``again``: it was evaluated before, and some of its subjects may know it."""
+
+    event: Event
+    customer: int
+    partition: int
+    again: bool
+
+
+def take_pending(cursor: CursorWrapper, shares: Mapping[int, int]) -> list[Taken]:
+    """Take the next events of each partition (as many as its share) off what waits, in order of (time, seq). The caller
+    holds the partitions. Raises PayloadMissing.
+    """
+    cursor.execute(_TAKE, [list(shares), list(shares.values())])
+    rows = cursor.fetchall()
+    if missing := [row[-1] for row in rows if row[3] is None]:
+        raise PayloadMissing(missing)
+    return [Taken(read_event_row(row), row[-4], row[-3], row[-2]) for row in rows]
+
+
 def read_event(seq: int) -> Event:
     """One accepted event by its acceptance order, its numbers exact."""
     with connection.cursor() as cursor:
@@ -45,15 +93,54 @@ def read_event(seq: int) -> Event:
 
 
 def read_history(cursor: CursorWrapper, subject: int) -> list[Event]:
-    """Every event of a subject, in order of (time, seq)."""
+    """Every event of a subject, in order of (time, seq). Raises PayloadMissing where a part of it is archived."""
     cursor.execute(
         f"""
-        SELECT {EVENT_COLUMNS} FROM outcomes_subject_event f JOIN outcomes_event e ON e.seq = f.seq
+        SELECT {EVENT_COLUMNS}, f.seq FROM outcomes_subject_event f LEFT JOIN outcomes_event e ON e.seq = f.seq
         WHERE f.subject_id = %s ORDER BY f."time", f.seq
         """,
         [subject],
     )
-    return [read_event_row(row) for row in cursor.fetchall()]
+    rows = cursor.fetchall()
+    if missing := [row[-1] for row in rows if row[3] is None]:
+        raise PayloadMissing(missing)
+    return [read_event_row(row) for row in rows]
+
+
+def load_decisions(cursor: CursorWrapper, subjects: Collection[int]) -> dict[int, list[Decision]]:
+    """What people decided of these subjects, each in order of its instants."""
+    cursor.execute(
+        f"""
+        SELECT d.subject_id, {_us("d.at")}, d.kind, {_us("d.met_at")}, d.met_by_seq, d.actor, d.reason, d.quantity,
+            d.amount
+        FROM outcomes_decision d WHERE d.subject_id = ANY(%s) ORDER BY d.subject_id, d.at
+        """,
+        [list(subjects)],
+    )
+    found: dict[int, list[Decision]] = {}
+    for subject, *decision in cursor.fetchall():
+        found.setdefault(subject, []).append(Decision(*decision))
+    return found
+
+
+def known_facts(cursor: CursorWrapper, facts: Collection[tuple[int, Event]]) -> set[tuple[int, int]]:
+    """Which of these (subject, event) are among the facts stored already, or were left out of them as late evidence, as
+    (subject, seq).
+    """
+    cursor.execute(
+        """
+        SELECT k.subject, k.seq FROM unnest(%s::bigint[], %s::timestamptz[], %s::bigint[]) AS k(subject, "time", seq)
+        WHERE EXISTS (SELECT FROM outcomes_subject_event f
+                      WHERE f.subject_id = k.subject AND f."time" = k."time" AND f.seq = k.seq)
+           OR EXISTS (SELECT FROM outcomes_lateevidence l WHERE l.event_seq = k.seq AND l.subject_id = k.subject)
+        """,
+        [
+            [subject for subject, _ in facts],
+            [from_us(event.time) for _, event in facts],
+            [event.seq for _, event in facts],
+        ],
+    )
+    return set(cursor.fetchall())
 
 
 # --- outcomes ---------------------------------------------------------------------------------------------------------
@@ -78,8 +165,16 @@ _COLUMNS = (
     ("review", "text[]", "review", False),
     ("due_at", "timestamptz", "due_at", True),
     ("queue", "jsonb", "queue", False),
+    ("single", "boolean", "single", False),
 )
-_HEAD = "o.id, o.subject_id, o.ordinal, o.single"
+_JSONB = [place for place, (_, sql_type, _, _) in enumerate(_COLUMNS) if sql_type == "jsonb"]
+# What is written once, when the row is new, and then the columns above.
+_NEW_COLUMNS = [
+    ("id", "uuid"), ("customer_id", "bigint"), ("condition_id", "bigint"), ("subject_id", "bigint"),
+    ("partition", "smallint"), ("ordinal", "integer"),
+    *((name, sql_type) for name, sql_type, _, _ in _COLUMNS),
+]  # fmt: skip
+_HEAD = "o.id, o.subject_id, o.ordinal"
 _SELECTED = ", ".join(_us(f"o.{name}") if instant else f"o.{name}" for name, _, _, instant in _COLUMNS)
 
 
@@ -120,11 +215,10 @@ def load_due(cursor: CursorWrapper, ids: Collection[Any]) -> list[tuple[Booked, 
 
 
 def _booked(values: Sequence[Any]) -> Booked:
-    pk, subject, ordinal, single = values[:4]
-    fields = {attribute: value for (_, _, attribute, _), value in zip(_COLUMNS, values[4:], strict=True)}
-    fields["dimensions"] = _json(fields["dimensions"])
-    fields["queue"] = [Change(*change) for change in _json(fields["queue"]) or []]
-    return Booked(id=pk, subject=subject, ordinal=ordinal, single=single, **fields)
+    row = Booked(*values)  # the columns stand in the order of the fields
+    row.dimensions = _json(row.dimensions)
+    row.queue = [Change(*change) for change in _json(row.queue) or []]
+    return row
 
 
 def _json(value: Any) -> Any:
@@ -132,15 +226,17 @@ def _json(value: Any) -> Any:
     return msgspec.json.decode(value) if isinstance(value, str) else value
 
 
+_attributes = attrgetter(*(attribute for _, _, attribute, _ in _COLUMNS))
+_INSTANTS = [place for place, (_, _, _, is_instant) in enumerate(_COLUMNS) if is_instant]
+_QUEUE = next(place for place, (name, _, _, _) in enumerate(_COLUMNS) if name == "queue")
+
+
 def _values(row: Booked) -> list[Any]:
-    values: list[Any] = []
-    for name, _, attribute, is_instant in _COLUMNS:
-        value = getattr(row, attribute)
-        if is_instant and value is not None:
-            value = from_us(value)
-        elif name == "queue":
-            value = [list(change) for change in value] or None
-        values.append(value)
+    values = list(_attributes(row))
+    for place in _INSTANTS:
+        if values[place] is not None:
+            values[place] = from_us(values[place])
+    values[_QUEUE] = [list(change) for change in row.queue] or None
     return values
 
 
@@ -152,16 +248,13 @@ def write_outcomes(cursor: CursorWrapper, works: Iterable[Work], now: datetime) 
         for row in work.rows:
             rows.append(row)
             if row.is_new:
-                values = [
-                    _encode(value).decode() if sql_type == "jsonb" and value is not None else value
-                    for value, (_, sql_type, _, _) in zip(_values(row), _COLUMNS, strict=True)
-                ]
-                fresh.append(
-                    [row.id, work.customer, work.condition, work.id, work.partition, row.ordinal, row.single, *values]
-                )
+                values = _values(row)
+                for place in _JSONB:
+                    if values[place] is not None:
+                        values[place] = jsonb(values[place])
+                fresh.append([row.id, work.customer, work.condition, work.id, work.partition, row.ordinal, *values])
     if fresh:
-        columns = ["id", "customer_id", "condition_id", "subject_id", "partition", "ordinal", "single"]
-        copy_rows(cursor, "outcomes_outcome", columns + [name for name, _, _, _ in _COLUMNS], fresh)
+        copy_rows(cursor, "outcomes_outcome", _NEW_COLUMNS, fresh)
     write_booked(cursor, rows, now)
 
 
@@ -183,16 +276,8 @@ def write_booked(cursor: CursorWrapper, rows: Sequence[Booked], now: datetime) -
         cursor,
         [
             (
-                j.outcome,
-                j.from_state,
-                j.to_state,
-                j.cause,
-                j.clause,
-                j.event_seq,
-                "",
-                "",
-                from_us(j.effective_at),
-                now,
+                *(j.from_state, j.to_state, j.cause, j.clause, j.actor, j.reason),
+                *(j.outcome, j.event_seq, from_us(j.effective_at), now),
             )
             for row in rows
             for j in row.journal
@@ -200,18 +285,16 @@ def write_booked(cursor: CursorWrapper, rows: Sequence[Booked], now: datetime) -
     )
 
 
+_JOURNAL_COLUMNS = (
+    *((name, "text") for name in ("from_state", "to_state", "cause", "clause", "actor", "reason")),
+    *(("outcome_id", "uuid"), ("event_seq", "bigint"), ("effective_at", "timestamptz"), ("recorded_at", "timestamptz")),
+)
+
+
 def write_journal(cursor: CursorWrapper, rows: Sequence[tuple]) -> None:
-    """Append journal rows: (outcome, from, to, cause, clause, event seq, actor, reason, effective_at, recorded_at)."""
+    """Append journal rows, their values in the order of _JOURNAL_COLUMNS."""
     if rows:
-        copy_rows(
-            cursor,
-            "outcomes_journal",
-            (
-                *("outcome_id", "from_state", "to_state", "cause", "clause"),
-                *("event_seq", "actor", "reason", "effective_at", "recorded_at"),
-            ),
-            rows,
-        )
+        copy_rows(cursor, "outcomes_journal", _JOURNAL_COLUMNS, rows)
 
 
 # --- subjects ---------------------------------------------------------------------------------------------------------
@@ -220,19 +303,33 @@ def write_journal(cursor: CursorWrapper, rows: Sequence[tuple]) -> None:
 def load_subjects(
     cursor: CursorWrapper, keys: Collection[tuple[int, int, str]]
 ) -> list[tuple[int, int, str, int, str, tuple[int, int]]]:
-    """Which of the subjects (customer, condition, key) are stored, locked: each with its id, its fold state and the
+    """Which of the subjects (customer, condition, key) are stored: each with its id, its fold state and the
     newest event folded, as (time, seq).
     """
     cursor.execute(
         f"""
         SELECT s.customer_id, s.condition_id, s.key, s.id, s.state, {_us("s.last_time")}, s.last_seq
-        FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS w(c, o, k)
+        FROM {recordset("w", "c bigint, o bigint, k text")}
         JOIN outcomes_subject s ON s.customer_id = w.c AND s.condition_id = w.o AND s.key = w.k
-        ORDER BY s.id FOR UPDATE OF s
         """,
-        [list(column) for column in zip(*keys, strict=True)],
+        [_encode([{"c": customer, "o": condition, "k": key} for customer, condition, key in keys]).decode(), len(keys)],
     )
     return [(*row[:5], (row[5], row[6])) for row in cursor.fetchall()]
+
+
+def load_states(cursor: CursorWrapper, subjects: Collection[int]) -> dict[int, str]:
+    """The stored folds of these subjects, by id. Who acts on them holds their partition."""
+    cursor.execute("SELECT id, state FROM outcomes_subject WHERE id = ANY(%s)", [list(subjects)])
+    return dict(cursor.fetchall())
+
+
+def close_until(cursor: CursorWrapper, instants: Mapping[int, int]) -> None:
+    """Say of each subject that it is booked until this instant, so that an earlier event is seen to be late."""
+    cursor.execute(
+        "UPDATE outcomes_subject s SET last_time = greatest(s.last_time, closed.instant) "
+        "FROM unnest(%s::bigint[], %s::timestamptz[]) AS closed(id, instant) WHERE s.id = closed.id",
+        [list(instants), [from_us(instant) for instant in instants.values()]],
+    )
 
 
 def new_subject_ids(cursor: CursorWrapper, count: int) -> list[int]:
@@ -245,6 +342,9 @@ def new_subject_ids(cursor: CursorWrapper, count: int) -> list[int]:
     return [pk for (pk,) in cursor.fetchall()]
 
 
+_SUBJECT_COLUMNS = (("state", "text"), ("last_time", "timestamptz"), ("last_seq", "bigint"))
+
+
 def write_subjects(cursor: CursorWrapper, works: Iterable[Work]) -> None:
     """Store the fold states and link the new events to their subjects."""
     fresh: list[tuple] = []
@@ -253,7 +353,7 @@ def write_subjects(cursor: CursorWrapper, works: Iterable[Work]) -> None:
     for work in works:
         assert work.fold is not None
         state = _encode(work.fold.dump()).decode()
-        last = max((work.events[-1].time, work.events[-1].seq), work.last)
+        last = max([(event.time, event.seq) for event in work.events[-1:]] + [work.last])
         if work.is_new:
             fresh.append((work.id, work.customer, work.condition, work.key, state, from_us(last[0]), last[1]))
         else:
@@ -263,25 +363,41 @@ def write_subjects(cursor: CursorWrapper, works: Iterable[Work]) -> None:
         cursor,
         "outcomes_subject",
         ("id", "bigint"),
-        (("state", "text"), ("last_time", "timestamptz"), ("last_seq", "bigint")),
+        _SUBJECT_COLUMNS,
         changed,
     )
     if fresh:
-        columns = ("id", "customer_id", "condition_id", "key", "state", "last_time", "last_seq")
-        copy_rows(cursor, "outcomes_subject", columns, fresh)
+        identity = [("id", "bigint"), ("customer_id", "bigint"), ("condition_id", "bigint"), ("key", "text")]
+        copy_rows(cursor, "outcomes_subject", [*identity, *_SUBJECT_COLUMNS], fresh)
     if facts:
-        copy_rows(cursor, "outcomes_subject_event", ("subject_id", "time", "seq"), facts)
+        copy_rows(
+            cursor,
+            "outcomes_subject_event",
+            [("subject_id", "bigint"), ("time", "timestamptz"), ("seq", "bigint")],
+            facts,
+        )
 
 
 # --- the inbox --------------------------------------------------------------------------------------------------------
 
 
-def write_inbox(cursor: CursorWrapper, unkeyed: Sequence[tuple[Event, int, list[int]]], now: datetime) -> None:
-    """Put accepted events that conditions mention, and in which none found its key, into the inbox."""
-    if not unkeyed:
+def write_inbox(cursor: CursorWrapper, items: Sequence[tuple[Event, int, str, str]], now: datetime) -> None:
+    """Put accepted events that could not be used into the inbox: (event, customer, reason, message). One that waits
+    there for the same reason is not put there twice.
+    """
+    if not items:
         return
-    slugs = dict(Condition.objects.values_list("id", "slug"))
-    keys = dict(Customer.objects.filter(id__in={c for _, c, _ in unkeyed}).values_list("id", "key"))
+    cursor.execute(
+        "SELECT event_seq, reason FROM outcomes_inboxitem WHERE event_seq = ANY(%s) AND status = 'waiting'",
+        [[event.seq for event, _, _, _ in items]],
+    )
+    there = set(cursor.fetchall())
+    keys = dict(Customer.objects.filter(id__in={customer for _, customer, _, _ in items}).values_list("id", "key"))
+    imports = dict(
+        StoredEvent.objects.filter(seq__in=[event.seq for event, _, _, _ in items]).values_list(
+            "seq", "batch_import_id"
+        )
+    )
     InboxItem.objects.bulk_create(
         InboxItem(
             seq=event.seq,
@@ -298,12 +414,11 @@ def write_inbox(cursor: CursorWrapper, unkeyed: Sequence[tuple[Event, int, list[
                     "data": event.data,
                 }
             ).decode(),
-            reason=InboxItem.Reason.MISSING_KEY,
-            message="No condition that mentions this event found its key (a text of at most "
-            f"{MAX_KEY_BYTES} bytes, a number, true or false) in `data`: "
-            + ", ".join(sorted(slugs[condition] for condition in conditions))
-            + ". Send the fact again, under a new id, with the key in it.",
+            reason=reason,
+            message=message,
             received_at=now,
+            batch_import_id=imports[event.seq],
         )
-        for event, customer, conditions in unkeyed
+        for event, customer, reason, message in items
+        if (event.seq, reason) not in there
     )

@@ -42,7 +42,7 @@ def make_months() -> None:
 
 @shared_task(name="outcomes.evaluate_waiting", ignore_result=True)
 def wake() -> None:
-    """Evaluate whatever waits, in any partition that nobody else works on."""
+    """Evaluate whatever waits, in any partition that nobody else works on, and what new conditions need of the past."""
     try:
         cache.delete(WAKE_FLAG)
     except Exception as error:  # noqa: BLE001  -- as above; the flag runs out by itself

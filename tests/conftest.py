@@ -2,16 +2,42 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
+import freezegun
 import pytest
 from django.apps import apps
-from django.core.cache import cache
+from django.conf import settings as project
+from django.core.cache import cache as django_cache
 from django.db import connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.test.utils import setup_databases, teardown_databases
+from psycopg.pq import TransactionStatus
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from access import keys
-from outcomes import event_types
+from outcomes import bell, event_types
+
+# pytest takes its times by the true clock: what `--durations` tells of a test with a frozen one is true as well.
+freezegun.configure(extend_ignore_list=["_pytest.timing"])
+
+# A login is made for many a test and none is about its password: the real hash costs a third of a second on purpose.
+project.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# Every client makes the middleware anew, and WhiteNoise then reads the static files of all apps: once is enough.
+_read_static_files = WhiteNoiseMiddleware.add_files_from_finders
+_static_files: dict[str, Any] = {}
+
+
+def _static_files_once(middleware: WhiteNoiseMiddleware) -> None:
+    if not _static_files:
+        _read_static_files(middleware)
+        _static_files.update(middleware.files)
+    middleware.files.update(_static_files)
+
+
+WhiteNoiseMiddleware.add_files_from_finders = _static_files_once
 
 # Rows that migrations make, and that tests count on.
 KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
@@ -30,6 +56,8 @@ def django_db_setup(
     with django_db_blocker.unblock():
         made = setup_databases(verbosity=0, interactive=False, keepdb=django_db_keepdb)
     yield
+    with django_db_blocker.unblock():
+        _emptying().close()
     if not django_db_keepdb:
         with django_db_blocker.unblock():
             teardown_databases(made, verbosity=0)
@@ -46,30 +74,55 @@ def nothing_remembered() -> Iterator[None]:
     """No test sees another's cached keys or wake-up flags."""
     keys.clear_cache()
     event_types.forget()
-    cache.clear()
+    bell.hush()  # a ring of the test before would set the flag again
+    django_cache.clear()
     yield
     keys.clear_cache()
+
+
+@cache
+def _emptying() -> BaseDatabaseWrapper:
+    """A connection kept for it: a new one would look up sixty tables in the catalog first, which is all the cost."""
+    return connections["default"].copy()
+
+
+def empty_tables() -> None:
+    """Delete every row of ours. Append-only triggers refuse TRUNCATE and DELETE alike, also here: the role `replica`
+    passes them, and DELETE takes a tenth of TRUNCATE's time (design page 7, 3.5).
+    """
+    tables = {model._meta.db_table for model in apps.get_models(include_auto_created=True)} - KEPT_TABLES
+    deletions = "".join(f'DELETE FROM "{table}"; ' for table in sorted(tables))
+    if _emptying().connection is not None and not _emptying().is_usable():
+        _emptying().close()  # a test took the database away
+    with _emptying().cursor() as cursor:
+        cursor.execute(f"SET session_replication_role = replica; {deletions} SET session_replication_role = origin")
+
+
+def as_new() -> None:
+    """This thread's connection as if it were a new one, at less cost: no transaction, no setting of the test before.
+    One that is in the middle of something is dropped, and the next use makes another.
+    """
+    raw = connection.connection
+    if raw is None or connection.in_atomic_block or raw.info.transaction_status != TransactionStatus.IDLE:
+        connection.close()
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("CLOSE ALL; RESET ALL; SELECT pg_advisory_unlock_all()")
+    connection.ensure_timezone()
 
 
 @pytest.fixture
 def committed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The database without a wrapping transaction: what a test writes is committed, and other connections see it.
 
-    Every table is emptied afterwards. Append-only triggers refuse TRUNCATE and DELETE alike, also here: the role
-    `replica` passes them, and DELETE takes a tenth of TRUNCATE's time (design page 7, 3.5).
+    Every table is emptied afterwards.
     """
     with django_db_blocker.unblock():
         try:
             yield
         finally:
-            connections.close_all()
-            tables = {model._meta.db_table for model in apps.get_models(include_auto_created=True)} - KEPT_TABLES
-            with connection.cursor() as cursor:
-                cursor.execute("SET session_replication_role = replica")
-                for table in sorted(tables):
-                    cursor.execute(f'DELETE FROM "{table}"')
-                cursor.execute("SET session_replication_role = origin")
-            connections.close_all()
+            as_new()
+            empty_tables()
 
 
 @pytest.fixture

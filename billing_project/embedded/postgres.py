@@ -83,8 +83,12 @@ class Cluster:
         """The main processes on this data directory (one, or none) and the processes that serve them."""
         mains: list[int] = []
         helpers: list[int] = []
-        for process in processes.working_in("postgres", self.data):
-            (helpers if process.title.startswith("postgres: ") else mains).append(process.pid)
+        found = processes.working_in("postgres", self.data)
+        pids = {process.pid for process in found}
+        for process in found:
+            # A helper that was forked this moment still has the title of its parent.
+            serves = process.title.startswith("postgres: ") or process.parent in pids
+            (helpers if serves else mains).append(process.pid)
         return mains, helpers
 
     def _connects(self, dbname: str) -> str | None:

@@ -22,6 +22,7 @@ class Process:
     pid: int
     # What `ps` shows: "/…/bin/postgres -D …" or "postgres: checkpointer".
     title: str
+    parent: int
 
 
 def launch(argv: list[str], *, account: Account, log: Path, directory: Path) -> int:
@@ -44,11 +45,16 @@ def launch(argv: list[str], *, account: Account, log: Path, directory: Path) -> 
 
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
+    return stat_of(pid)[0] not in "ZX"
+
+
+def stat_of(pid: int) -> tuple[str, int]:
+    """State letter and parent of a process; ("X", 0) of one that is gone."""
     try:
-        state = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
-    except (OSError, IndexError):
-        return False
-    return state not in "ZX"
+        state, parent = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[:2]
+    except (OSError, ValueError):
+        return "X", 0
+    return state, int(parent)
 
 
 def name_of(pid: int) -> str:
@@ -67,7 +73,7 @@ def works_in(pid: int, program: str, directory: Path) -> bool:
 
 def working_in(program: str, directory: Path) -> list[Process]:
     pids = [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
-    return [Process(pid, title_of(pid)) for pid in pids if works_in(pid, program, directory)]
+    return [Process(pid, title_of(pid), stat_of(pid)[1]) for pid in pids if works_in(pid, program, directory)]
 
 
 def strays(program: str, place: bytes, directory: Path) -> list[int]:

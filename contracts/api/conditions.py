@@ -15,6 +15,7 @@ from access.parsers import StrictJSONParser
 from access.strictjson import Limits
 from access.views import ApiView
 from conditions_dsl.errors import Diagnostic
+from contracts.changes import Kind
 from contracts.condition_text import examine_here
 from contracts.conditions import create_condition_version
 from contracts.queries import condition_json, condition_summary_json, conditions
@@ -51,16 +52,20 @@ class ConditionList(ApiView):
         tags=["conditions"],
     )
     def post(self, request: Request) -> Response:
-        """The slug stands in the text. A text that says what is in force already makes no version (200)."""
+        """The slug stands in the text. A text that says what is in force already makes no version (200); customers may
+        be added with it.
+        """
         body = ConditionRequest(data=request.data)
         body.is_valid(raise_exception=True)
         now = timezone.now()
         given = body.validated_data
-        change = create_condition_version(given["text"], effective_from=given.get("effective_from"), now=now)
+        change = create_condition_version(
+            given["text"], effective_from=given.get("effective_from"), now=now, customers=given.get("customers")
+        )
         condition = conditions().get(pk=change.value.condition_id)
         warnings = [diagnostic_json(diagnostic) for diagnostic in examine_here(given["text"]).diagnostics]
         answer = {**condition_json(condition, now, shown=change.value), "warnings": warnings}
-        return Response(answer, status=201 if change.wrote else 200)
+        return Response(answer, status=201 if change.kind in (Kind.CREATED, Kind.NEW_VERSION) else 200)
 
 
 class ConditionDetail(ApiView):

@@ -11,8 +11,7 @@ from access.pagination import paginate
 from access.views import ApiView
 from contracts.changes import Kind
 from contracts.customers import put_customer
-from contracts.models import Customer
-from contracts.queries import customer_json
+from contracts.queries import customer_json, customers
 from contracts.serializers import CustomerRequest, CustomerSerializer
 
 
@@ -22,14 +21,14 @@ class CustomerList(ApiView):
     @extend_schema(summary="List customers", responses=list_of(CustomerSerializer), tags=["customers"])
     def get(self, request: Request) -> Response:
         """Customers, newest first."""
-        return paginate(request, Customer.objects.all(), serialize=customer_json)
+        return paginate(request, customers(), serialize=customer_json)
 
 
 class CustomerDetail(ApiView):
     @extend_schema(summary="Read a customer", responses=CustomerSerializer, tags=["customers"])
     def get(self, request: Request, key: str) -> Response:
         """One customer, by the seller's own key."""
-        customer = Customer.objects.filter(key=key).first()
+        customer = customers().filter(key=key).first()
         if customer is None:
             raise ApiError(404, "not_found", f'There is no customer "{key[:80]}".')
         return Response(customer_json(customer))

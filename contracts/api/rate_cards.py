@@ -9,9 +9,9 @@ from access.errors import ApiError
 from access.openapi import list_of
 from access.pagination import paginate
 from access.views import ApiView
+from contracts.price_serializers import RateCardRequest, RateCardSerializer, RateCardSummarySerializer
 from contracts.queries import rate_card_json, rate_card_summary_json, rate_cards
 from contracts.rate_cards import put_rate_card
-from contracts.serializers import RateCardRequest, RateCardSerializer, RateCardSummarySerializer
 
 
 class RateCardList(ApiView):

@@ -3,25 +3,28 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from functools import partial
+from datetime import date, datetime
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from contracts.agreements import ContractFields, ensure_contract
+from access.paths import child, item
+from access.times import format_rfc3339
+from contracts.agreements import ContractFields, ensure_contract, refuse_backdated_windows
 from contracts.apply.documents import Document
 from contracts.apply.plan import CONDITION, CONTRACT, CUSTOMER, RATE_CARD, Plan, Step
 from contracts.apply.reading import checked, locator, mapping_of, read_document
 from contracts.changes import Change
-from contracts.domain.periods import day_start
+from contracts.contract_serializers import ContractFileRequest
+from contracts.domain.periods import day_start, zone_names
 from contracts.models import Contract, Customer
-from contracts.serializers import ContractRequest
+from contracts.timeline import Amendment
 
 FILE = "contracts.yaml"
 ALL = "all"
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_MOMENTS = ("starts_at", "ends_at")
+_MOMENTS = ("starts_at", "ends_at", "effective_at")
 
 
 @dataclass(frozen=True)
@@ -102,44 +105,67 @@ def _plan_entry(entry: _Entry, keys: Sequence[str], document: Document, plan: Pl
     locate = locator(document, ("contracts", entry.index), ("defaults",))
     who = "all" if entry.customers is None else ", ".join(entry.customers)
     # The shape is one for all customers of the entry; where a day begins depends on each one's time zone.
-    as_utc = {name: _moment_text(value) if name in _MOMENTS else value for name, value in entry.values.items()}
-    bad_days = [name for name in _MOMENTS if _is_day(as_utc.get(name))]
-    for name in bad_days:
-        message = f"{name}: there is no such day; write one such as 2026-03-01."
-        plan.complain(FILE, message, line=locate(name), entry=who)
-        as_utc[name] = "2000-01-01T00:00:00Z"  # so that the rest is looked at, too
-    request = ContractRequest(data={**as_utc, "customer": who[:255]})
+    bad_days: list[str] = []
+    as_utc = _with_moments(entry.values, "UTC", bad_days)
+    for place in bad_days:
+        message = f"{place}: there is no such day; write one such as 2026-03-01."
+        plan.complain(FILE, message, line=locate(place), entry=who)
+    request = ContractFileRequest(data={**as_utc, "customer": who[:255]})
     if not checked(request, plan=plan, file=FILE, entry=who, locate=locate) or bad_days:
         return
-    given = request.fields_of()
-    days = {name: str(entry.values[name]) for name in _MOMENTS if _is_day(entry.values.get(name))}
+    given, amended = request.fields_of(), request.amendments_of()
     conditions = {(CONDITION, price.condition) for price in given.prices}
+    conditions |= {(CONDITION, slug) for slug in (*given.settlement_windows, *given.conditions)}
+    cards = {given.rate_card}
+    for further in (*given.phases, *amended):
+        conditions |= {(CONDITION, price.condition) for price in further.changes.get("prices", ())}
+        for name in ("settlement_windows", "conditions"):
+            conditions |= {(CONDITION, slug) for slug in further.changes.get(name, ())}
+        cards |= {further.changes["rate_card"]} if "rate_card" in further.changes else set()
+    needed = {*conditions, *((RATE_CARD, card) for card in cards)}
+    agreed = lru_cache(maxsize=None)(partial(_agreed, entry.values))
     for key in keys:
-        needs = frozenset({(CUSTOMER, key), (RATE_CARD, given.rate_card), *conditions})
-        call: Callable[[datetime], Change[Any]] = partial(_ensure, replace(given, customer=key), days)
-        plan.steps.append(Step((CONTRACT, f"{key} {entry.start}"), FILE, call, locate, needs, key))
+        call: Callable[[datetime], Change[Any]] = partial(_ensure, key, given.time_zone, agreed)
+        needs = frozenset({(CUSTOMER, key), *needed})
+        plan.steps.append(
+            Step((CONTRACT, f"{key} {entry.start}"), FILE, call, locate, needs, key, refuse_backdated_windows)
+        )
 
 
-def _ensure(given: ContractFields, days: dict[str, str], now: datetime) -> Change[Contract]:
-    zone = given.time_zone or Customer.objects.filter(key=given.customer).values_list("time_zone", flat=True).first()
-    local: dict[str, Any] = {}
-    for name, day in days.items():
-        try:
-            local[name] = day_start(date.fromisoformat(day), zone or "UTC")
-        except ValueError:
-            break  # an unknown zone: the use case says so, in better words
-    return ensure_contract(replace(given, **local), now=now)
+Agreed = tuple[ContractFields, tuple[Amendment, ...]]
 
 
-def _is_day(value: Any) -> bool:
-    return isinstance(value, str) and _DAY.fullmatch(value) is not None
+def _agreed(values: dict[str, Any], time_zone: str) -> Agreed:
+    """An entry whose shape was found to be right, its days beginning at midnight of a time zone."""
+    zone = time_zone if time_zone in zone_names() else "UTC"  # an unknown one: the use case says so, in better words
+    request = ContractFileRequest(data={**_with_moments(values, zone, []), "customer": "-"})
+    request.is_valid(raise_exception=True)
+    return request.fields_of(), request.amendments_of()
 
 
-def _moment_text(value: Any) -> Any:
-    """A day as the moment it begins at, for the shape check; everything else as written."""
-    if not _is_day(value):
+def _ensure(key: str, own_zone: str | None, agreed: Callable[[str], Agreed], now: datetime) -> Change[Contract]:
+    zone = own_zone or Customer.objects.filter(key=key).values_list("time_zone", flat=True).first()
+    given, amended = agreed(zone or "UTC")
+    return ensure_contract(replace(given, customer=key), amended, now=now, guarded=False)
+
+
+def _with_moments(value: Any, zone: str, bad_days: list[str], path: str = "") -> Any:
+    """The values of an entry with each day as the moment at which it begins in the zone; days that there are not go to
+    ``bad_days`` and are replaced, so that the rest is looked at, too.
+    """
+    if isinstance(value, list):
+        return [_with_moments(one, zone, bad_days, item(path, index)) for index, one in enumerate(value)]
+    if not isinstance(value, dict):
         return value
-    try:
-        return datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except ValueError:
-        return value
+    result = {}
+    for name, inner in value.items():
+        place = child(path, name)
+        if name in _MOMENTS and isinstance(inner, str) and _DAY.fullmatch(inner):
+            try:
+                result[name] = format_rfc3339(day_start(date.fromisoformat(inner), zone))
+            except (ValueError, OverflowError):
+                bad_days.append(place)
+                result[name] = "2000-01-01T00:00:00Z"
+        else:
+            result[name] = _with_moments(inner, zone, bad_days, place)
+    return result

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from access.serializers import unknown_message
-from contracts.apply.plan import CUSTOMER, Plan, Step
-from contracts.apply.reading import checked, locator, mapping_of, read_document, read_text
+from contracts.apply.plan import CUSTOMER, TAX_RATE, Plan, Step
+from contracts.apply.reading import Entry, checked, keyed_entries, read_text
 from contracts.customers import CustomerFields, put_customer
 from contracts.serializers import CustomerRequest
 
-COLUMNS = ("key", "name", "currency", "time_zone", "email")
-
-Entry = tuple[str, dict[str, Any], Callable[[str], int | None]]
+COLUMNS = ("key", "name", "currency", "time_zone", "email", "address", "tax_id", "locale", "tax_rates")
 
 
 def read_customers(root: Path, plan: Plan) -> list[str]:
@@ -34,8 +32,9 @@ def read_customers(root: Path, plan: Plan) -> list[str]:
             if not checked(request, plan=plan, file=file, entry=key, locate=locate):
                 plan.broken.add((CUSTOMER, key))
                 continue
-            call = partial(_put, key, request.fields_of())
-            plan.steps.append(Step((CUSTOMER, key), file, call, locate))
+            given = request.fields_of()
+            needs = frozenset((TAX_RATE, rate) for rate in given.tax_rates)
+            plan.steps.append(Step((CUSTOMER, key), file, partial(_put, key, given), locate, needs))
     return list(first_seen)
 
 
@@ -65,7 +64,9 @@ def _from_csv(path: Path, root: Path, plan: Plan) -> Iterator[Entry]:
                 plan.unread.add(CUSTOMER)
                 continue
             # An empty cell is a field that was left out.
-            values = {column: cell for column, cell in zip(columns, row, strict=True) if cell}
+            values: dict[str, Any] = {column: cell for column, cell in zip(columns, row, strict=True) if cell}
+            if "tax_rates" in values:
+                values["tax_rates"] = values["tax_rates"].split()
             yield values.pop("key", ""), values, _at(line)
     except csv.Error as error:
         plan.complain(path.name, f"This is not CSV: {error}.", line=rows.line_num)
@@ -93,17 +94,4 @@ def _at(line: int) -> Callable[[str], int | None]:
 
 
 def _from_yaml(path: Path, root: Path, plan: Plan) -> Iterator[Entry]:
-    document = read_document(path, root, plan)
-    top = None if document is None else mapping_of(document, ("defaults", "customers"), plan, path.name)
-    if document is None or top is None:
-        plan.unread.add(CUSTOMER)
-        return
-    for index, entry in enumerate(top["customers"]):
-        place = ("customers", index)
-        if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
-            message = "Expected an entry with a `key:` that is text (a number is put in quotes)."
-            plan.complain(path.name, message, line=document.line_of(place))
-            plan.unread.add(CUSTOMER)
-            continue
-        values = {**(top.get("defaults") or {}), **entry}
-        yield values.pop("key"), values, locator(document, place, ("defaults",))
+    return keyed_entries(path, root, plan, "customers", CUSTOMER)

@@ -7,8 +7,8 @@ from typing import Any
 
 from contracts.changes import Change
 
-CUSTOMER, CONDITION, RATE_CARD, CONTRACT = "customer", "condition", "rate card", "contract"
-KINDS = (CUSTOMER, CONDITION, RATE_CARD, CONTRACT)
+TAX_RATE, CUSTOMER, CONDITION, RATE_CARD, CONTRACT = "tax rate", "customer", "condition", "rate card", "contract"
+KINDS = (TAX_RATE, CUSTOMER, CONDITION, RATE_CARD, CONTRACT)
 
 Thing = tuple[str, str]
 """A kind and a name: ("rate card", "helpdesk")."""
@@ -30,7 +30,8 @@ class Problem:
 @dataclass(frozen=True)
 class Step:
     """One call of a use case. ``locate`` finds the line of a path that its refusal names; ``needs`` are the things that
-    must stand before it.
+    must stand before it. What it created is handed to ``last`` once all steps are done: what takes locks that others
+    wait for is done then.
     """
 
     thing: Thing
@@ -39,6 +40,7 @@ class Step:
     locate: Callable[[str], int | None]
     needs: frozenset[Thing] = frozenset()
     label: str = ""
+    last: Callable[[Any], None] | None = None
 
     @property
     def name(self) -> str:

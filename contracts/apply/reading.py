@@ -1,7 +1,7 @@
 """What the readers of the different files share: text, YAML entries, and the names of version files."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,10 @@ from contracts.apply.plan import Plan
 _VERSION_NAME = re.compile(
     r"(?P<name>[^@]+)(@(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})(T(?P<hour>[0-9]{2})(?P<minute>[0-9]{2})Z)?)?"
 )
+
+
+Entry = tuple[str, dict[str, Any], Callable[[str], int | None]]
+"""An entry of a file: its key, its other fields, and what finds the line of a path in it."""
 
 
 @dataclass(frozen=True)
@@ -137,3 +141,23 @@ def mapping_of(document: Document, known: tuple[str, ...], plan: Plan, file: str
             message = f"`{name}` means nothing here; known are: {', '.join(known)}."
             plan.complain(file, message, line=document.line_of((name,)))
     return value
+
+
+def keyed_entries(path: Path, root: Path, plan: Plan, name: str, kind: str) -> Iterator[Entry]:
+    """The entries of a YAML file that is a list under ``name``, each with a ``key``, the defaults filled in. What
+    cannot be read leaves things of the ``kind`` unread.
+    """
+    document = read_document(path, root, plan)
+    top = None if document is None else mapping_of(document, ("defaults", name), plan, path.name)
+    if document is None or top is None:
+        plan.unread.add(kind)
+        return
+    for index, entry in enumerate(top[name]):
+        place = (name, index)
+        if not isinstance(entry, dict) or not isinstance(entry.get("key"), str):
+            message = "Expected an entry with a `key:` that is text (a number is put in quotes)."
+            plan.complain(path.name, message, line=document.line_of(place))
+            plan.unread.add(kind)
+            continue
+        values = {**(top.get("defaults") or {}), **entry}
+        yield values.pop("key"), values, locator(document, place, ("defaults",))

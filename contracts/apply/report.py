@@ -14,7 +14,7 @@ from contracts.apply.plan import CUSTOMER, KINDS, Problem, Step
 from contracts.apply.run import Result
 from contracts.changes import Change, Difference, Kind
 
-_PLURALS = {"customer": "customers", "condition": "conditions", "rate card": "rate cards", "contract": "contracts"}
+_PLURALS = {kind: f"{kind}s" for kind in KINDS}
 _SIGNS = {
     Kind.CREATED: ("+", "green"),
     Kind.NEW_VERSION: ("~", "yellow"),

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from access.errors import ApiError, Detail
 from contracts.apply.directory import read_directory
 from contracts.apply.plan import Plan, Problem, Step, Thing
-from contracts.changes import Change
+from contracts.changes import Change, Kind
 
 # One apply at a time: two that load the same things in different orders would wait for each other's rows.
 _ADVISORY_LOCK = 0x686F6C6466617374  # "holdfast"
@@ -37,8 +37,8 @@ class Result:
 def apply_directory(
     root: Path, *, now: datetime, dry_run: bool = False, progress: Callable[[int, int], None] | None = None
 ) -> Result:
-    """Load customers, conditions, rate cards and contracts from the files of ``root``, all of them or, if anything at
-    all is wrong, none; ``dry_run`` goes the whole way and writes nothing either.
+    """Load tax rates, customers, conditions, rate cards and contracts from the files of ``root``, all of them or, if
+    anything at all is wrong, none; ``dry_run`` goes the whole way and writes nothing either.
 
     One transaction under one advisory lock (and the row locks of the use cases it calls). Safe to repeat: what says the
     same already is left alone. Nothing is ever deleted: what the directory does not name stays.
@@ -62,6 +62,12 @@ def apply_directory(
             except ApiError as refusal:
                 broken.add(step.thing)
                 result.problems += _problems(step, refusal)
+        for step, change in result.changes:
+            if step.last is not None and change.kind is Kind.CREATED:
+                try:
+                    step.last(change.value)
+                except ApiError as refusal:
+                    result.problems += _problems(step, refusal)
         if result.problems or dry_run:
             transaction.set_rollback(True)
     result.problems.sort(key=lambda problem: (problem.file, problem.line or 0))

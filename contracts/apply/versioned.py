@@ -8,15 +8,16 @@ from typing import Any
 
 from conditions_dsl.errors import render
 from contracts import prices
-from contracts.apply.plan import CONDITION, RATE_CARD, Plan, Problem, Step
+from contracts.apply.limits import read_limits
+from contracts.apply.plan import CONDITION, CUSTOMER, RATE_CARD, Plan, Problem, Step
 from contracts.apply.reading import VersionFile, checked, locator, read_document, read_text, shown, version_files
 from contracts.changes import Change, Kind
 from contracts.condition_text import Reading, examine
 from contracts.conditions import create_condition_version
 from contracts.models import ConditionVersion, RateCardVersion
+from contracts.price_serializers import RateCardRequest
 from contracts.rate_cards import RateCardFields, put_rate_card
 from contracts.refusals import refused
-from contracts.serializers import RateCardRequest
 
 _HISTORY_WRITTEN = (
     "Beside dated files, the one without a date says what held before them, and no version so far says this: put it"
@@ -25,6 +26,7 @@ _HISTORY_WRITTEN = (
 
 
 def read_conditions(root: Path, plan: Plan) -> None:
+    limits = read_limits(root, plan)
     for slug, files in version_files(root / "conditions", ".outcome", root, plan).items():
         for file in files:
             text = read_text(file.path, root, plan)
@@ -32,10 +34,12 @@ def read_conditions(root: Path, plan: Plan) -> None:
             if text is None or reading is None:
                 plan.broken.add((CONDITION, slug))
                 continue
-            call: Callable[[datetime], Change[Any]] = partial(_put_condition, text, file.starts)
+            named = limits.customers.get(slug)
+            call: Callable[[datetime], Change[Any]] = partial(_put_condition, text, file.starts, named)
             if file.starts is None and len(files) > 1:
                 call = partial(_begin_condition, reading, call)
-            plan.steps.append(_step((CONDITION, slug), file, root, call, lambda path: 1))
+            needs = frozenset((CUSTOMER, key) for key in named or ())
+            plan.steps.append(_step((CONDITION, slug), file, root, call, lambda path: 1, needs))
 
 
 def _examine(text: str, slug: str, file: str, plan: Plan) -> Reading | None:
@@ -54,8 +58,10 @@ def _examine(text: str, slug: str, file: str, plan: Plan) -> Reading | None:
     return finding.reading
 
 
-def _put_condition(text: str, starts: datetime | None, now: datetime) -> Change[ConditionVersion]:
-    return create_condition_version(text, effective_from=starts, now=now)
+def _put_condition(
+    text: str, starts: datetime | None, customers: Sequence[str] | None, now: datetime
+) -> Change[ConditionVersion]:
+    return create_condition_version(text, effective_from=starts, now=now, customers=customers)
 
 
 def _begin_condition(

@@ -7,6 +7,7 @@ refused, and so is adding two currencies.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import (
+    ROUND_05UP,
     ROUND_HALF_UP,
     Context,
     Decimal,
@@ -46,6 +47,7 @@ MAX_MINOR: Final = 10**18 - 1
 EXACT: Final = Context(prec=400, traps=[Inexact, Rounded, InvalidOperation, Overflow, Underflow, DivisionByZero])
 # Rounding is what `to_minor` is for, so only there it is no error.
 _ROUNDING_DIGITS: Final = 400
+_DIVISION_TRAPS: Final = [InvalidOperation, Overflow, DivisionByZero]
 
 
 class CurrencyMismatch(ValueError):
@@ -82,18 +84,33 @@ def product(rate: Decimal, quantity: Decimal) -> Decimal:
     return EXACT.multiply(_decimal(rate), _decimal(quantity))
 
 
-def to_minor(amount: Decimal, currency: str, rounding: str = ROUND_HALF_UP) -> int:
-    """An exact amount in major units as an integer in minor units: the one place where money is rounded.
+def to_minor(amount: Decimal, currency: str, rounding: str = ROUND_HALF_UP, *, over: int = 1) -> int:
+    """An exact amount in major units, divided by ``over``, as an integer in minor units: the one place where money is
+    rounded.
 
     Half up means away from zero at the half, as finance departments do by hand. Raises TypeError for anything but a
     finite Decimal, `UnknownCurrency`, and OverflowError beyond `MAX_MINOR`.
     """
     scaled = EXACT.scaleb(_decimal(amount), exponent(currency))
-    context = Context(prec=_ROUNDING_DIGITS, rounding=rounding, traps=[InvalidOperation, Overflow, DivisionByZero])
+    if _integer(over) != 1:
+        # ROUND_05UP leaves a quotient that goes on for ever with a last digit that no later rounding takes for a tie.
+        scaled = Context(prec=_ROUNDING_DIGITS, rounding=ROUND_05UP, traps=_DIVISION_TRAPS).divide(
+            scaled, Decimal(over)
+        )
+    context = Context(prec=_ROUNDING_DIGITS, rounding=rounding, traps=_DIVISION_TRAPS)
     minor = int(scaled.to_integral_value(rounding=rounding, context=context))
     if abs(minor) > MAX_MINOR:
         raise OverflowError(f"{amount} {currency} is beyond the largest amount that can be booked")
     return minor
+
+
+def prorate(amount: Decimal, days: int, of_days: int, currency: str) -> int:
+    """``days`` of ``of_days`` of an amount in major units, half up, in minor units. Raises ValueError for a part that
+    is none.
+    """
+    if not 0 <= _integer(days) <= _integer(of_days) or of_days == 0:
+        raise ValueError(f"{days} of {of_days} days is no part of a period")
+    return to_minor(product(amount, Decimal(days)), currency, over=of_days)
 
 
 def from_minor(amount_minor: int, currency: str) -> Decimal:

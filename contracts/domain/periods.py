@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from importlib import resources
+from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
 WEEKLY: Final = "weekly"
 MONTHS: Final[dict[str, int]] = {"monthly": 1, "quarterly": 3, "yearly": 12}
 BILLING_PERIODS: Final = (WEEKLY, *MONTHS)
+
+_NONE: Final = timedelta()
+_HALF_A_DAY: Final = timedelta(hours=12)
 
 
 class OutsideContract(ValueError):
@@ -88,16 +92,16 @@ def day_start(day: date, time_zone: str) -> datetime:
     where a zone skipped the whole day (Apia, 2011-12-30), the first instant after the gap.
     """
     tz = zone(time_zone)
-    midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - local wall time on purpose
+    midnight = datetime(day.year, day.month, day.day, tzinfo=tz)
     # In a gap, fold=0 reads the wall time with the offset before it and fold=1 with the one after it, which is earlier.
-    instant = midnight.replace(tzinfo=tz).astimezone(UTC)
-    if instant.astimezone(tz).replace(tzinfo=None) == midnight:
+    instant = midnight.astimezone(UTC)
+    if instant.astimezone(tz) == midnight:  # of one zone, so wall times compare
         return instant
-    before = midnight.replace(tzinfo=tz, fold=1).astimezone(UTC)
+    before = midnight.replace(fold=1).astimezone(UTC)
     low, high = 0, int((instant - before).total_seconds())
     while high - low > 1:
         middle = (low + high) // 2
-        if (before + timedelta(seconds=middle)).astimezone(tz).replace(tzinfo=None) < midnight:
+        if (before + timedelta(seconds=middle)).astimezone(tz) < midnight:
             low = middle
         else:
             high = middle
@@ -150,13 +154,7 @@ def scheduled_period(
     A new cadence takes over at the end of the period that contains its ``effective_at``; its first period may be short.
     So an amendment never moves a cut that has passed, and periods stay contiguous.
     """
-    if instant < starts_at or (ends_at is not None and instant >= ends_at):
-        raise OutsideContract(f"{instant.isoformat()} is outside the contract")
-    origin, cadence, until = starts_at, segments[0].cadence, None
-    for start, its_cadence, end in _spans(segments, starts_at, ends_at):
-        origin, cadence, until = start, its_cadence, end
-        if end is None or instant < end:
-            break
+    origin, cadence, until = _span_of(instant, segments, starts_at, ends_at)
     return _period(instant, cadence, origin, until)
 
 
@@ -177,6 +175,52 @@ def scheduled_periods(
             period = Period(cursor, cut if end is None else min(cut, end))
             yield period
             cursor = period.end
+
+
+def cadence_at(
+    instant: datetime, *, segments: Sequence[Segment], starts_at: datetime, ends_at: datetime | None = None
+) -> Cadence:
+    """What cuts the period that contains ``instant``: its zone is the one in which that period's days are counted."""
+    return _span_of(instant, segments, starts_at, ends_at)[1]
+
+
+def full_period_of(
+    period: Period, *, segments: Sequence[Segment], starts_at: datetime, ends_at: datetime | None = None
+) -> Period:
+    """The whole period that the cadence cuts around one of the contract's: from cut to cut, also where the contract
+    starts or ends within it, or a new cadence takes over. What is prorated is a share of its days (`local_days`).
+    """
+    origin, cadence, _ = _span_of(period.start, segments, starts_at, ends_at)
+    index, step = _place(period.start, cadence, origin)
+    return Period(_cut(cadence, index), _cut(cadence, index + step))
+
+
+def local_days(start: datetime, end: datetime, time_zone: str) -> int:
+    """How many calendar days of the zone lie in [start, end): an hour more or less makes no day, and a day that the
+    zone skipped was none (Apia had 30 in December 2011); one that came twice is one.
+
+    An instant within a day stands for that day's beginning: whoever starts at noon has the whole of that day, and
+    whoever ends at noon has none of it. So the days of adjoining spans add up to those of the whole.
+    """
+    tz = zone(time_zone)
+    first, last = start.astimezone(tz), end.astimezone(tz)
+    days = (last.date() - first.date()).days
+    # Only where the clocks jumped by a day can one be missing: nearly never, so nearly nobody counts them one by one.
+    jumped = (last.utcoffset() or _NONE) - (first.utcoffset() or _NONE)
+    if jumped < _HALF_A_DAY:
+        return days
+    begun = [day_start(first.date() + timedelta(days=n), time_zone) for n in range(days + 1)]
+    return sum(day < following for day, following in pairwise(begun))
+
+
+def _span_of(
+    instant: datetime, segments: Sequence[Segment], starts_at: datetime, ends_at: datetime | None
+) -> tuple[datetime, Cadence, datetime | None]:
+    """The span of `_spans` that contains ``instant``. Raises `OutsideContract`."""
+    if instant < starts_at or (ends_at is not None and instant >= ends_at):
+        raise OutsideContract(f"{instant.isoformat()} is outside the contract")
+    spans = _spans(segments, starts_at, ends_at)
+    return next(span for span in spans if span[2] is None or instant < span[2])
 
 
 def _spans(
@@ -243,5 +287,7 @@ def _cut(cadence: Cadence, index: int) -> datetime:
         # Ordinal 1 is a Monday, so week n's Monday is 7n + 1.
         return day_start(date.fromordinal(index * 7 + cadence.anchor_day), cadence.time_zone)
     year, month = divmod(index, 12)
-    last_day = calendar.monthrange(year, month + 1)[1]
-    return day_start(date(year, month + 1, min(cadence.anchor_day, last_day)), cadence.time_zone)
+    day = cadence.anchor_day
+    if day > 28:
+        day = min(day, calendar.monthrange(year, month + 1)[1])
+    return day_start(date(year, month + 1, day), cadence.time_zone)

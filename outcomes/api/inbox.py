@@ -1,26 +1,47 @@
-"""``/v1/inbox`` and ``/v1/imports``."""
+"""``/v1/inbox``: events that could not be used."""
 
+from dataclasses import asdict
+from typing import Any
+
+from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from access import error_codes
+from access.authentication import caller
 from access.errors import ApiError
-from access.fields import ChoiceTextField, FlagField, TextField, WholeNumberField
+from access.fields import ChoiceTextField, FlagField, PublicIdField, Rfc3339Field, TextField, WholeNumberField
 from access.openapi import list_of
 from access.pagination import paginate
 from access.serializers import NoBody, QuerySerializer, StrictSerializer
-from access.views import ApiView, path_id
-from outcomes import imports, inbox
-from outcomes.models import Import, InboxItem
-from outcomes.queries import IMPORT_PREFIX, import_json, inbox_json
+from access.times import format_rfc3339
+from access.views import ApiView
+from outcomes import inbox
+from outcomes.models import InboxItem
+from outcomes.queries import IMPORT_PREFIX, inbox_items, inbox_json
+
+error_codes.register(
+    {"not_waiting": "The inbox item was resolved or dismissed before: there is nothing left to do with it."}
+)
 
 
 class InboxQuery(QuerySerializer):
+    """The filters of the list and of the summary; ``received_to`` is exclusive."""
+
     reason = ChoiceTextField(InboxItem.Reason.choices, required=False)
     status = ChoiceTextField(InboxItem.Status.choices, required=False, default=InboxItem.Status.WAITING)
     customer = TextField(required=False)
+    type = TextField(required=False)
+    event_id = TextField(required=False)
+    received_from = Rfc3339Field(required=False)
+    received_to = Rfc3339Field(required=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        # `import` is a word of Python's own.
+        return {**super().get_fields(), "import": PublicIdField(IMPORT_PREFIX, required=False)}
 
 
 class InboxItemSerializer(serializers.Serializer):
@@ -34,26 +55,71 @@ class InboxItemSerializer(serializers.Serializer):
     attempts = serializers.IntegerField()
     received_at = serializers.DateTimeField()
     resolved_at = serializers.DateTimeField(allow_null=True)
+    note = serializers.CharField(allow_null=True, help_text="Why it was dismissed.")
+    handled_by = serializers.CharField(allow_null=True, help_text="Who retried or dismissed it last.")
     body = serializers.CharField(help_text="The event as sent.")
 
+    def get_fields(self) -> dict[str, Any]:
+        return {**super().get_fields(), "import": serializers.CharField(allow_null=True)}
 
-class RetryRequest(StrictSerializer):
-    """Which items: `ids`, or those of one `reason`, or `all`."""
+
+class ReasonCountSerializer(serializers.Serializer):
+    reason = serializers.ChoiceField(InboxItem.Reason.choices)
+    count = serializers.IntegerField()
+    oldest_received_at = serializers.DateTimeField()
+
+
+class InboxSummarySerializer(serializers.Serializer):
+    status = serializers.ChoiceField(InboxItem.Status.choices)
+    count = serializers.IntegerField()
+    oldest_received_at = serializers.DateTimeField(allow_null=True)
+    by_reason = ReasonCountSerializer(many=True)
+
+
+class Selection(StrictSerializer):
+    """Which of the waiting items: `ids`, or those of a `reason`, of an `import` or of both, or `all`."""
 
     ids = serializers.ListField(child=WholeNumberField(), required=False, allow_empty=False, max_length=1000)
     reason = ChoiceTextField(InboxItem.Reason.choices, required=False)
     all = FlagField(required=False)
 
+    def get_fields(self) -> dict[str, Any]:
+        return {**super().get_fields(), "import": PublicIdField(IMPORT_PREFIX, required=False)}
+
     def validate(self, attrs: dict) -> dict:
-        if len(attrs) != 1 or attrs.get("all") is False:
-            raise serializers.ValidationError("Say which items, in one way: `ids`, `reason`, or `all`: true.")
+        ways = {"ids": "ids" in attrs, "all": attrs.get("all", False), "some": "reason" in attrs or "import" in attrs}
+        if sum(ways.values()) != 1 or attrs.get("all") is False:
+            raise serializers.ValidationError(
+                "Say which items, in one way: `ids`, `reason` or `import` or both, or `all`: true."
+            )
         return attrs
+
+
+class RetryRequest(Selection):
+    after = WholeNumberField(
+        required=False, default=0, min_value=0, help_text="Go on behind this item: `after` of the answer before."
+    )
+
+
+class DismissRequest(Selection):
+    note = TextField(max_length=1000, help_text="Why nothing will come of them.")
+
+
+class NoteRequest(StrictSerializer):
+    note = TextField(max_length=1000, help_text="Why nothing will come of it.")
 
 
 class RetryAnswer(serializers.Serializer):
     accepted = serializers.IntegerField()
     duplicates = serializers.IntegerField()
     rejected = serializers.IntegerField()
+    remaining = serializers.IntegerField(help_text="How many were left for the next request.")
+    after = serializers.IntegerField(allow_null=True, help_text="What the next request sends as `after`.")
+
+
+class DismissAnswer(serializers.Serializer):
+    dismissed = serializers.IntegerField()
+    remaining = serializers.IntegerField(help_text="How many were left for the next request.")
 
 
 class InboxList(ApiView):
@@ -62,61 +128,117 @@ class InboxList(ApiView):
 
     @extend_schema(summary="List the inbox", responses=list_of(InboxItemSerializer), tags=["events"])
     def get(self, request: Request) -> Response:
-        """Events that could not be used, each with its reason, newest first."""
-        names = {"customer": "customer_key"}
-        items = InboxItem.objects.filter(**{names.get(name, name): value for name, value in self.params.items()})
-        return paginate(request, items, order=("-id",), serialize=inbox_json)
+        """Events that could not be used, each with its reason, newest first; those that wait, unless `status` says
+        otherwise.
+        """
+        return paginate(request, inbox_items(**self.params), order=("-id",), serialize=inbox_json)
+
+
+class InboxSummary(ApiView):
+    query = {"GET": InboxQuery}
+
+    @extend_schema(summary="Count the inbox", responses=InboxSummarySerializer, tags=["events"])
+    def get(self, request: Request) -> Response:
+        """How many items there are by reason, and since when; takes the filters of the list. Counting those that wait
+        costs what waits; counting resolved or dismissed ones reads them all.
+        """
+        reasons = inbox.summary(inbox_items(**self.params))
+        return Response(
+            {
+                "status": self.params["status"],
+                "count": sum(entry.count for entry in reasons),
+                "oldest_received_at": min((entry.oldest_received_at for entry in reasons), default=None),
+                "by_reason": [asdict(entry) for entry in reasons],
+            }
+        )
+
+
+class InboxDetail(ApiView):
+    @extend_schema(summary="Read an inbox item", responses=InboxItemSerializer, tags=["events"])
+    def get(self, request: Request, item_id: str) -> Response:
+        return Response(inbox_json(_find(item_id)))
 
 
 class InboxRetry(ApiView):
     @extend_schema(summary="Retry from the inbox", request=RetryRequest, responses=RetryAnswer, tags=["events"])
     def post(self, request: Request) -> Response:
-        """Try waiting items again, once their cause is mended."""
-        body = RetryRequest(data=request.data)
-        body.is_valid(raise_exception=True)
-        wanted = body.validated_data
-        tally = inbox.retry(inbox.waiting(ids=wanted.get("ids"), reason=wanted.get("reason")), now=timezone.now())
+        """Try waiting items again, once their cause is mended: up to 5,000 a request, the oldest first. While
+        `remaining` is not 0, send the request again with the `after` that was answered.
+        """
+        wanted = _read(RetryRequest, request)
+        done = inbox.retry_some(
+            _selected(wanted), now=timezone.now(), by=caller(request), after=wanted["after"], limit=inbox.AT_ONCE
+        )
         return Response(
-            {"accepted": tally["accepted"], "duplicates": tally["duplicate"], "rejected": tally["rejected"]}
+            {
+                "accepted": done.tally["accepted"],
+                "duplicates": done.tally["duplicate"],
+                "rejected": done.tally["rejected"],
+                "remaining": done.remaining,
+                "after": done.after,
+            }
         )
 
 
-class ImportRequest(StrictSerializer):
-    name = TextField(required=False, default="", max_length=255, allow_blank=True)
-
-
-class ImportSerializer(serializers.Serializer):
-    id = serializers.CharField()
-    name = serializers.CharField()
-    status = serializers.ChoiceField(["open", "closed"])
-    created_at = serializers.DateTimeField()
-    closed_at = serializers.DateTimeField(allow_null=True)
-    customers = serializers.IntegerField(help_text="Customers whose settlement it holds while it is open.")
-
-
-class ImportList(ApiView):
-    paginated = True
-
-    @extend_schema(summary="List imports", responses=list_of(ImportSerializer), tags=["events"])
-    def get(self, request: Request) -> Response:
-        return paginate(request, Import.objects.all(), order=("-id",), serialize=import_json)
-
-    @extend_schema(summary="Open an import", request=ImportRequest, responses={201: ImportSerializer}, tags=["events"])
+class InboxDismiss(ApiView):
+    @extend_schema(summary="Dismiss from the inbox", request=DismissRequest, responses=DismissAnswer, tags=["events"])
     def post(self, request: Request) -> Response:
-        """Events sent with the header `Import: ID` may be of any age; the customers they touch do not settle until the
-        import is closed.
+        """Say that nothing will come of waiting items, and why: up to 5,000 a request. They stay readable. While
+        `remaining` is not 0, send the request again.
         """
-        body = ImportRequest(data=request.data)
-        body.is_valid(raise_exception=True)
-        return Response(import_json(imports.open_import(**body.validated_data, now=timezone.now())), status=201)
+        wanted = _read(DismissRequest, request)
+        items = _selected(wanted)
+        count = inbox.dismiss(items, now=timezone.now(), note=wanted["note"], by=caller(request), limit=inbox.AT_ONCE)
+        return Response({"dismissed": count, "remaining": items.count()})
 
 
-class ImportClose(ApiView):
-    @extend_schema(summary="Close an import", request=NoBody, responses=ImportSerializer, tags=["events"])
-    def post(self, request: Request, import_id: str) -> Response:
-        """Settlement of its customers goes on. Closing a closed import changes nothing."""
-        NoBody(data=request.data).is_valid(raise_exception=True)
-        try:
-            return Response(import_json(imports.close_import(path_id(IMPORT_PREFIX, import_id), now=timezone.now())))
-        except Import.DoesNotExist:
-            raise ApiError(404, "not_found", f"There is no import {import_id[:80]!r}.") from None
+class InboxItemRetry(ApiView):
+    @extend_schema(
+        summary="Retry one inbox item", request=NoBody, responses={200: InboxItemSerializer}, tags=["events"]
+    )
+    def post(self, request: Request, item_id: str) -> Response:
+        """`status` of the answer tells whether it was taken; if not, `reason` and `message` say why."""
+        _read(NoBody, request)
+        item = _find(item_id)
+        done = inbox.retry_some(inbox.waiting(ids=[item.id]), now=timezone.now(), by=caller(request))
+        return _handled(item, done.tally.total())
+
+
+class InboxItemDismiss(ApiView):
+    @extend_schema(
+        summary="Dismiss one inbox item", request=NoteRequest, responses={200: InboxItemSerializer}, tags=["events"]
+    )
+    def post(self, request: Request, item_id: str) -> Response:
+        """Say that nothing will come of it, and why; it stays readable."""
+        note = _read(NoteRequest, request)["note"]
+        item = _find(item_id)
+        return _handled(
+            item, inbox.dismiss(inbox.waiting(ids=[item.id]), now=timezone.now(), note=note, by=caller(request))
+        )
+
+
+def _read(kind: type[StrictSerializer], request: Request) -> dict[str, Any]:
+    body = kind(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
+
+
+def _selected(wanted: dict[str, Any]) -> QuerySet[InboxItem]:
+    return inbox.waiting(ids=wanted.get("ids"), reason=wanted.get("reason"), import_id=wanted.get("import"))
+
+
+def _find(item_id: str) -> InboxItem:
+    known = item_id.isascii() and item_id.isdigit() and int(item_id[:20]) < 2**63
+    item = InboxItem.objects.filter(id=int(item_id)).first() if known else None
+    if item is None:
+        raise ApiError(404, "not_found", f"There is no inbox item {item_id[:80]!r}.")
+    return item
+
+
+def _handled(item: InboxItem, count: int) -> Response:
+    """The item as it stands now, unless nothing was done with it since it did not wait any more."""
+    item.refresh_from_db()
+    if not count:
+        since = f" since {format_rfc3339(item.resolved_at)}" if item.resolved_at else ""
+        raise ApiError(409, "not_waiting", f"The inbox item {item.id} is {item.status}{since}.")
+    return Response(inbox_json(item))

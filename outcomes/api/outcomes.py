@@ -39,6 +39,7 @@ class OutcomeQuery(QuerySerializer):
 class OutcomeSerializer(serializers.Serializer):
     id = serializers.CharField()
     customer = serializers.CharField()
+    test = serializers.BooleanField(help_text="Whether the customer lives by a test clock.")
     condition = serializers.CharField()
     condition_version = serializers.IntegerField()
     title = serializers.CharField()
@@ -73,7 +74,8 @@ class JournalSerializer(serializers.Serializer):
 
 class InvoiceLineReferenceSerializer(serializers.Serializer):
     id = serializers.CharField()
-    invoice = serializers.CharField()
+    invoice = serializers.CharField(allow_null=True)
+    credit_note = serializers.CharField(allow_null=True, help_text="Where it stands on a credit note instead.")
     number = serializers.CharField(allow_null=True)
 
 
@@ -82,8 +84,28 @@ class UnbilledSerializer(serializers.Serializer):
     message = serializers.CharField()
 
 
+class CoveringHoldSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    on = serializers.ChoiceField(["customer", "condition", "outcome"])
+    reason = serializers.CharField()
+    placed_by = serializers.CharField()
+    placed_at = serializers.DateTimeField()
+
+
+class RaisedDisputeSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    reason = serializers.CharField()
+    raised_by = serializers.CharField()
+    raised_at = serializers.DateTimeField()
+
+
 class OutcomeDetailSerializer(OutcomeSerializer):
+    holds = CoveringHoldSerializer(many=True, help_text="What holds it back now: see `/v1/holds`.")
+    disputes = RaisedDisputeSerializer(many=True, help_text="Those not decided yet: see `/v1/disputes`.")
     invoice_line = InvoiceLineReferenceSerializer(allow_null=True)
+    taken_back = InvoiceLineReferenceSerializer(
+        allow_null=True, help_text="The line that takes back what `invoice_line` billed, once the outcome is reversed."
+    )
     unbilled = UnbilledSerializer(allow_null=True, help_text="Why a confirmed outcome is on no issued invoice.")
     journal = JournalSerializer(many=True)
 
@@ -117,7 +139,7 @@ class OutcomeDetail(ApiView):
     @extend_schema(summary="Read an outcome", responses=OutcomeDetailSerializer, tags=["outcomes"])
     def get(self, request: Request, outcome_id: str) -> Response:
         """One outcome with its journal: every change, its cause, when it took effect and when it was recorded."""
-        return Response(outcome_detail_json(_find(outcome_id)))
+        return Response(outcome_detail_json(find_outcome(outcome_id)))
 
 
 class OutcomeEvents(ApiView):
@@ -126,10 +148,11 @@ class OutcomeEvents(ApiView):
     @extend_schema(summary="List an outcome's events", responses=list_of(StoredEventSerializer), tags=["outcomes"])
     def get(self, request: Request, outcome_id: str) -> Response:
         """The events that prove it, in the order in which they happened."""
-        return paginate(request, events_of(_find(outcome_id)), order=("time", "seq"), serialize=event_json)
+        return paginate(request, events_of(find_outcome(outcome_id)), order=("time", "seq"), serialize=event_json)
 
 
-def _find(outcome_id: str) -> Outcome:
+def find_outcome(outcome_id: str) -> Outcome:
+    """The outcome that a path names, or 404."""
     found = outcomes().filter(id=path_id(OUTCOME_PREFIX, outcome_id)).first()
     if found is None:
         raise ApiError(404, "not_found", f"There is no outcome {outcome_id[:80]!r}.")

@@ -12,7 +12,7 @@ from access.errors import ApiError, Detail
 from access.parsers import check_charset, refuse
 from access.paths import child
 from access.serializers import unknown_message
-from outcomes.wire import MAX_BATCH_BYTES, MAX_EVENT_BYTES
+from outcomes.wire import MAX_BATCH_BYTES, MAX_EVENT_BYTES, not_json
 
 
 def body_of(request: Request) -> bytes:
@@ -22,17 +22,10 @@ def body_of(request: Request) -> bytes:
     return request.data
 
 
-# Wide: only what keeps a body from being JSON is looked for.
-_WIDE = strictjson.Limits(None, None, None, None, digits=4000, min_exponent=-999999, max_exponent=999999)
-
-
 def unreadable(body: bytes) -> ApiError:
     """Why a body that could not be decoded is no JSON: in the codes of every other endpoint, with line and column."""
-    try:
-        strictjson.loads(body, max_bytes=MAX_BATCH_BYTES, max_depth=strictjson.MAX_DEPTH + 2, limits=_WIDE)
-    except strictjson.StrictJSONError as error:
-        return refuse(error)
-    return ApiError(400, "malformed_json", "The body cannot be read as JSON.")
+    problem = not_json(body)
+    return refuse(problem) if problem else ApiError(400, "malformed_json", "The body cannot be read as JSON.")
 
 
 _PLACE = re.compile(r" at `([^`]*)`")
@@ -82,3 +75,15 @@ class LinesParser(BatchParser):
     """One event a line."""
 
     media_type = "application/x-ndjson"
+
+
+class CloudEventParser(EventParser):
+    """One CloudEvent in structured mode."""
+
+    media_type = "application/cloudevents+json"
+
+
+class CloudBatchParser(BatchParser):
+    """A list of CloudEvents."""
+
+    media_type = "application/cloudevents-batch+json"

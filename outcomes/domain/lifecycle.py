@@ -7,9 +7,11 @@ Folding *computes*: an event may show that a window ended before it, and the att
 Booking that is settlement's business (page 2, section 3).
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from conditions_dsl import Event, Program
@@ -25,9 +27,18 @@ MISSED = "missed"
 
 EVENT = "event"
 CLOCK = "clock"
+PERSON = "person"
+
+# What a person may decide of an attempt.
+TAKE_BACK = "take_back"
+COMPLETE = "complete"
 
 # `settle at VALUE` waits this long for its time to appear before the outcome ends void, flagged.
 SETTLE_VALUE_PATIENCE = 180 * DAY
+
+# Flags of an outcome that a person must complete.
+QUANTITY_UNKNOWN = "quantity_unknown"
+AMOUNT_UNKNOWN = "amount_unknown"
 
 # What an outcome's quantity and amount stay below, and their decimals: the columns are numeric(72, 34).
 LARGEST_VALUE = Decimal(10) ** 38
@@ -56,14 +67,38 @@ class Window:
     duration: int
 
 
+def _start(version: Version) -> int:
+    return -(2**63) if version.effective_from is None else version.effective_from
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A contract's version of a condition, for attempts that begin in [start, end), whatever is in force else."""
+
+    start: int
+    end: int | None
+    version: Version
+
+
 class Rules:
-    """What a subject is judged by: the versions of its condition, oldest first, and its customer's window overrides."""
+    """What a subject is judged by: the versions of its condition, in order of their starts (a later one may start
+    before one made earlier), and what its customer's contracts put in their place. Nothing begins before ``since``:
+    the condition was not for it then.
+    """
 
-    __slots__ = ("_by_id", "historical", "versions", "windows")
+    __slots__ = ("_by_id", "historical", "pins", "since", "versions", "windows")
 
-    def __init__(self, versions: Sequence[Version], windows: Sequence[Window] = ()) -> None:
-        self.versions = tuple(versions)
+    def __init__(
+        self,
+        versions: Sequence[Version],
+        windows: Sequence[Window] = (),
+        pins: Sequence[Pin] = (),
+        since: int | None = None,
+    ) -> None:
+        self.versions = tuple(sorted(versions, key=_start))
         self.windows = tuple(windows)
+        self.pins = tuple(pins)
+        self.since = since
         self._by_id = {version.id: version.program for version in self.versions}
         self.historical = tuple(version for version in self.versions if version.program.has_history)
 
@@ -72,6 +107,11 @@ class Rules:
 
     def in_force(self, instant: int) -> Version | None:
         """The version that an attempt beginning at ``instant`` takes."""
+        if self.since is not None and instant < self.since:
+            return None
+        for pin in self.pins:
+            if pin.start <= instant and (pin.end is None or instant < pin.end):
+                return pin.version
         for version in reversed(self.versions):
             if version.effective_from is None or version.effective_from <= instant:
                 return version
@@ -89,7 +129,7 @@ class Rules:
 
 
 class Change(NamedTuple):
-    """One change of an attempt's state. ``seq`` is the event that caused it; None where the clock did."""
+    """One change of an attempt's state. ``seq`` is the event that caused it; None where the clock or a person did."""
 
     from_state: str
     to_state: str
@@ -97,6 +137,27 @@ class Change(NamedTuple):
     cause: str
     clause: str
     seq: int | None
+    actor: str = ""
+    reason: str = ""
+
+
+class Decision(NamedTuple):
+    """What a person decided of an outcome at the instant ``at``; an input of the function, which no event undoes.
+
+    It is about the attempt that ``met_by`` (the event, at ``met_at``) belongs to: the last one that began at or before
+    that event. So it stays with its attempt where late events move what met it. At one instant decisions come before
+    events. ``kind``: TAKE_BACK ends the attempt, void or, once it is confirmed, reversed; COMPLETE gives the
+    ``quantity`` and ``amount`` that its facts do not tell (None: as they tell).
+    """
+
+    at: int
+    kind: str
+    met_at: int
+    met_by: int
+    actor: str
+    reason: str
+    quantity: Decimal | None = None
+    amount: Decimal | None = None
 
 
 @dataclass(slots=True)
@@ -119,6 +180,8 @@ class Attempt:
     settles_at: int | None = None
     early: bool = False
     void_facts: list[Any] = field(default_factory=list)
+    # Quantity and amount that a person gave, as texts.
+    given: tuple[str | None, str | None] | None = None
     settled_at: int | None = None
     ended_by: int | None = None
     ended_at: int | None = None
@@ -132,6 +195,12 @@ class Attempt:
         self.changes.append(Change(self.state, to_state, at, cause, clause, seq))
         self.state = to_state
 
+    def decided(self, to_state: str, clause: str, decision: Decision) -> None:
+        """Change the state as a person decided."""
+        change = Change(self.state, to_state, decision.at, PERSON, clause, None, decision.actor, decision.reason)
+        self.changes.append(change)
+        self.state = to_state
+
 
 class Value(NamedTuple):
     """What an attempt is worth as its facts stand; final from ``settled_at`` on."""
@@ -142,15 +211,18 @@ class Value(NamedTuple):
     review: tuple[str, ...]
 
 
-# The fields of an attempt that the stored state keeps, in its order; `changes` is of the running batch only.
+# The fields of an attempt that the stored state keeps, in its order; `changes` is of the running batch only. Those of a
+# live one are the first that an `Attempt` is made of.
 _STORED_LIVE = (
     "ordinal", "version", "state", "first_time", "first_seq", "last_time", "last_seq", "facts", "due_at",
-    "met_by", "met_at", "settles_at", "early", "void_facts",
+    "met_by", "met_at", "settles_at", "early", "void_facts", "given",
 )  # fmt: skip
 _STORED_CONFIRMED = (
     "ordinal", "version", "state", "first_time", "first_seq", "last_time", "last_seq", "met_by", "met_at", "settles_at",
     "settled_at", "after_facts", "reopened",
 )  # fmt: skip
+_live_fields = attrgetter(*_STORED_LIVE)
+_confirmed_fields = attrgetter(*_STORED_CONFIRMED)
 
 
 class Fold:
@@ -177,8 +249,8 @@ class Fold:
         live, confirmed = self.attempt, self.confirmed
         return [
             self.count,
-            None if live is None else [getattr(live, name) for name in _STORED_LIVE],
-            None if confirmed is None else [getattr(confirmed, name) for name in _STORED_CONFIRMED],
+            None if live is None else _live_fields(live),
+            None if confirmed is None else _confirmed_fields(confirmed),
             {str(version): facts for version, facts in self.history.items()},
         ]
 
@@ -188,7 +260,7 @@ class Fold:
         fold = cls(rules)
         fold.count, live, confirmed, history = state
         if live is not None:
-            fold.attempt = Attempt(**dict(zip(_STORED_LIVE, live, strict=True)))
+            fold.attempt = Attempt(*live)
         if confirmed is not None:
             fold.confirmed = Attempt(facts=[], **dict(zip(_STORED_CONFIRMED, confirmed, strict=True)))
         stored = {int(version): facts for version, facts in history.items()}
@@ -196,6 +268,11 @@ class Fold:
             raise NeedsReplay
         fold.history = stored
         return fold
+
+    @staticmethod
+    def stored_live(state: list[Any]) -> Attempt | None:
+        """Of a state that `dump` gave: the attempt in progress, without what only a fold can tell."""
+        return None if state[1] is None else Attempt(*state[1])
 
     # --- folding -----------------------------------------------------------------------------------------------------
 
@@ -234,6 +311,40 @@ class Fold:
             version_in_force = self.rules.in_force(event.time)
             if version_in_force is not None and version_in_force.program.mentions(event.type):
                 self._begin(version_in_force, event)
+
+    def decide(self, decision: Decision) -> Attempt | None:
+        """Apply a person's decision; the attempt it changed, or None where there is nothing left to decide.
+
+        Only in a replay: `touched` must hold every attempt there was.
+        """
+        self.advance(decision.at)
+        met = (decision.met_at, decision.met_by)
+        begun = [attempt for attempt in self.touched.values() if (attempt.first_time, attempt.first_seq) <= met]
+        if not begun:
+            return None
+        attempt = begun[-1]
+        if attempt.state in (OPEN, PROVISIONAL):
+            if decision.kind == COMPLETE:
+                attempt.given = _given(decision)
+            else:
+                self.attempt = None
+                attempt.due_at = None
+                attempt.ended_at = decision.at
+                attempt.decided(VOID, "void", decision)
+            return attempt
+        if decision.kind == COMPLETE and attempt.state in (CONFIRMED, REVERSED):
+            # Also where an event that had not been seen yet had given it back by then: it is the same outcome.
+            assert attempt.worth is not None
+            attempt.given = _given(decision)
+            attempt.worth = _completed(attempt.worth, attempt.given)
+            return attempt
+        if attempt.state == CONFIRMED:
+            if self.confirmed is attempt:
+                self.confirmed = None
+            attempt.ended_at = decision.at
+            attempt.decided(REVERSED, "reverse", decision)
+            return attempt
+        return None
 
     def _watch(self, confirmed: Attempt, event: Event) -> bool:
         """`credit` and `repeat` of the latest confirmed outcome; whether the event was consumed by one of them."""
@@ -323,6 +434,19 @@ class Fold:
                 attempt.settles_at = event.time
         attempt.due_at = attempt.settles_at if attempt.settles_at is not None else met_at + SETTLE_VALUE_PATIENCE
 
+    def ahead(self, instant: int) -> Attempt | None:
+        """The attempt in progress as the clock leaves it at ``instant``, where it changes it by then; the fold itself
+        stays as it is.
+        """
+        attempt = self.attempt
+        if attempt is None or attempt.due_at is None or attempt.due_at > instant:
+            return None
+        fold = Fold(self.rules)
+        fold.history = self.history
+        fold.attempt = changed = replace(attempt, changes=[*attempt.changes])
+        fold.advance(instant)
+        return changed
+
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def value(self, attempt: Attempt) -> Value | None:
@@ -337,12 +461,13 @@ class Fold:
         amount = _storable(program.amount(attempt.facts)) if program.has_amount else None
         review = list(program.flags(attempt.facts, history))
         if quantity is None:
-            review.append("quantity_unknown")
+            review.append(QUANTITY_UNKNOWN)
         if program.has_amount and amount is None:
-            review.append("amount_unknown")
+            review.append(AMOUNT_UNKNOWN)
         if attempt.met_at is not None and attempt.settles_at is None:
             review.append("settle_time_unknown")
-        return Value(quantity, amount, program.dimensions(attempt.facts, history), tuple(review))
+        value = Value(quantity, amount, program.dimensions(attempt.facts, history), tuple(review))
+        return value if attempt.given is None else _completed(value, attempt.given)
 
     def _history(self, attempt: Attempt) -> list[Any]:
         return self.history.get(attempt.version) or []
@@ -358,14 +483,38 @@ def _storable(number: Decimal | None) -> Decimal | None:
     return None
 
 
-def replay(rules: Rules, events: Iterable[Event], *, until: int | None = None) -> Fold:
+def _given(decision: Decision) -> tuple[str | None, str | None]:
+    quantity, amount = decision.quantity, decision.amount
+    return None if quantity is None else f"{quantity:f}", None if amount is None else f"{amount:f}"
+
+
+def _completed(value: Value, given: Sequence[str | None]) -> Value:
+    """The value with what a person gave in the place of what the facts tell; what was unknown is so no longer."""
+    quantity, amount = (None if text is None else Decimal(text) for text in given)
+    known = {name for name, number in ((QUANTITY_UNKNOWN, quantity), (AMOUNT_UNKNOWN, amount)) if number is not None}
+    return value._replace(
+        quantity=value.quantity if quantity is None else quantity,
+        amount=value.amount if amount is None else amount,
+        review=tuple(flag for flag in value.review if flag not in known),
+    )
+
+
+def replay(
+    rules: Rules, events: Iterable[Event], decisions: Iterable[Decision] = (), *, until: int | None = None
+) -> Fold:
     """Fold a subject's whole history; ``touched`` of the result holds every attempt that should exist.
 
-    ``events`` in order of (time, seq); with ``until`` the clock then runs to that instant.
+    ``events`` in order of (time, seq), ``decisions`` in order of their instants; with ``until`` the clock then runs to
+    that instant.
     """
     fold = Fold(rules)
+    undecided = deque(decisions)
     for event in events:
+        while undecided and undecided[0].at <= event.time:
+            fold.decide(undecided.popleft())
         fold.apply(event)
+    for decision in undecided:
+        fold.decide(decision)
     if until is not None:
         fold.advance(until)
     return fold

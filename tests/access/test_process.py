@@ -139,6 +139,7 @@ def test_what_the_environment_must_hold(
         ("ALLOWED_HOSTS", ["billing.example.com", "*"], "access.E005"),
         ("API_KEY_PEPPER", "s" * 48, "access.E003"),
         ("DEBUG", True, "access.E006"),
+        ("WEBHOOK_ALLOW_LOOPBACK", True, "access.E007"),
         ("SECURE_SSL_REDIRECT", False, "access.W002"),
     ],
 )

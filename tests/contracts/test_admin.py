@@ -10,18 +10,21 @@ from django.urls import reverse
 
 from contracts.agreements import ContractFields, create_contract
 from contracts.apply.run import apply_directory
-from contracts.models import Condition, Contract, Customer, RateCard
+from contracts.customers import CustomerFields, put_customer
+from contracts.models import Condition, Contract, Customer, RateCard, TaxRate
 from contracts.partitions import partition_of
 from contracts.prices import PriceFields
+from contracts.tax_rates import TaxRateFields, put_tax_rate
 from tests.contracts.conftest import NOW, SAMPLES
 
 pytestmark = pytest.mark.django_db
-MODELS = (Customer, Condition, RateCard, Contract)
+MODELS = (Customer, Condition, RateCard, Contract, TaxRate)
 
 
 @pytest.fixture
 def admin() -> Client:
     apply_directory(SAMPLES / "quickstart", now=NOW)
+    put_tax_rate("vat", TaxRateFields("VAT", Decimal("19")), now=NOW)
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("root", "root@example.com", "x"))
     return client
@@ -78,13 +81,40 @@ def errors(response: Any) -> str:
 def test_a_customer_is_created_by_its_use_case(admin: Client) -> None:
     path = url(Customer, "add")
     assert admin.get(path).status_code == 200
-    form = {"key": "beta", "currency": "EUR", "time_zone": "Europe/Berlin", "name": "", "email": ""}
+    form = {
+        "key": "beta", "currency": "EUR", "time_zone": "Europe/Berlin", "name": "", "email": "",
+        "address": "Street 1\r\n10115 Berlin", "tax_id": "DE123", "locale": "de_de",
+        "tax_rates": [TaxRate.objects.get().pk],
+    }  # fmt: skip
     assert admin.post(path, form).status_code == 302
     beta = Customer.objects.get(key="beta")
     assert (beta.name, beta.currency, beta.partition) == ("beta", "EUR", partition_of("beta"))
+    assert (beta.address, beta.tax_id, beta.locale) == ("Street 1\n10115 Berlin", "DE123", "de-DE")
+    page = admin.get(url(Customer, "change", beta.pk)).content.decode()
+    assert "VAT 19 %" in page and "10115 Berlin" in page
+    assert "VAT 19 %" in admin.get(url(Customer, "changelist"), {"q": "beta"}).content.decode()
+    assert "no language" in errors(admin.post(path, {**form, "key": "b", "locale": "xx"}))
     assert "exists already" in errors(admin.post(path, {**form, "name": "Other"}))
     assert Customer.objects.get(key="beta").name == "beta"
     assert "Did you mean Europe/Berlin" in errors(admin.post(path, {**form, "key": "b", "time_zone": "Europe/Berlni"}))
+
+
+def test_a_tax_rate_is_created_by_its_use_case(admin: Client) -> None:
+    path = url(TaxRate, "add")
+    assert "issued from then on" in admin.get(path).content.decode()
+    form = {
+        "key": "rc",
+        "name": "VAT",
+        "percent": "0",
+        "reverse_charge": "on",
+        "note": "Reverse charge.\r\nYou owe it.",
+    }
+    assert "has a note" in errors(admin.post(path, {**form, "note": ""}))
+    assert "plain notation" in errors(admin.post(path, {**form, "percent": "1e1"}))
+    assert "at most 100" in errors(admin.post(path, {**form, "percent": "101", "reverse_charge": ""}))
+    assert admin.post(path, form).status_code == 302
+    assert TaxRate.objects.get(key="rc").note == "Reverse charge.\nYou owe it."
+    assert "exists already" in errors(admin.post(path, form))
 
 
 def test_a_condition_and_its_next_version_are_created_by_the_use_case(admin: Client) -> None:
@@ -99,33 +129,15 @@ def test_a_condition_and_its_next_version_are_created_by_the_use_case(admin: Cli
     assert Condition.objects.get().versions.count() == 2
 
 
-def test_a_contract_is_created_by_its_use_case(admin: Client) -> None:
-    path = url(Contract, "add")
-    assert admin.get(path).status_code == 200
-    form = {
-        "customer": Customer.objects.get().pk,
-        "rate_card": RateCard.objects.get().pk,
-        "starts_at_0": "2025-01-01",
-        "starts_at_1": "00:00:00",
-        "ends_at_0": "2026-01-01",
-        "ends_at_1": "00:00:00",
-        "billing_period": "weekly",
-        "anchor_day": "7",
-        "net_days": "14",
-        "settlement_grace": "12 hours",
-        "prices": "- {condition: resolved_ticket, unit_price: 1.75}",
-    }
-    bad = {**form, "prices": "- {condition: nothing, unit_price: 1}", "anchor_day": "8", "settlement_grace": "soon"}
-    assert "is no duration" in errors(admin.post(path, bad))
-    found = errors(admin.post(path, {**bad, "settlement_grace": ""}))
-    assert "prices[0].condition" in found and "1 (Monday) to 7" in found
-    assert "Line 2" in errors(admin.post(path, {**form, "prices": "- {a: 1}\n- {b"}))
-    assert admin.post(path, form).status_code == 302
-    version = Contract.objects.get(starts_at__year=2025).versions.get()
-    assert (version.anchor_day, version.settlement_grace_seconds) == (7, 12 * 3600)
-    assert version.prices.get().unit_price == Decimal("1.75")
-    assert "do not overlap" in errors(admin.post(path, form))
-
-
-def test_rate_cards_are_not_added_here(admin: Client) -> None:
-    assert admin.get(url(RateCard, "add")).status_code == 403
+def test_a_condition_for_named_customers(admin: Client) -> None:
+    path, acme = url(Condition, "add"), Customer.objects.get()
+    beta = put_customer("beta", CustomerFields("USD"), now=NOW).value
+    text = "outcome own\nper ticket\nbill when closed\n"
+    assert admin.post(path, {"text": text, "customers": [acme.pk]}).status_code == 302
+    own = Condition.objects.get(slug="own")
+    assert "nobody is taken off" in errors(admin.post(path, {"text": text, "customers": [beta.pk]}))
+    assert admin.post(path, {"text": text, "customers": [acme.pk, beta.pk]}).status_code == 302
+    assert list(own.named.order_by("customer__key").values_list("customer__key", flat=True)) == ["acme", "beta"]
+    page = admin.get(url(Condition, "change", own.pk)).content.decode()
+    assert "acme, beta (from 2" in page
+    assert "every customer" in admin.get(url(Condition, "changelist")).content.decode()

@@ -12,7 +12,16 @@ from django.core.management import CommandError, call_command
 
 from contracts.apply.run import Result, apply_directory
 from contracts.changes import Kind
-from contracts.models import Condition, ConditionVersion, Contract, ContractVersion, Customer, Price, RateCardVersion
+from contracts.models import (
+    Condition,
+    ConditionCustomer,
+    ConditionVersion,
+    Contract,
+    ContractVersion,
+    Customer,
+    Price,
+    RateCardVersion,
+)
 from contracts.queries import contracts
 from tests.contracts.conftest import NOW, TICKET
 
@@ -222,6 +231,26 @@ def test_terms_of_a_contract_are_not_edited(write: Write) -> None:
     assert set(ContractVersion.objects.values_list("net_days", flat=True)) == {30}
 
 
+def test_windows_and_late_evidence_of_defaults_and_entries(write: Write) -> None:
+    own = CONTRACTS.replace("defaults:", "defaults:\n  settlement_windows: {resolved_ticket: 14 days}")
+    own += "  - customer: beta\n    settlement_windows: {}\n    late_evidence: ignore\n"
+    assert "+ settlement window of resolved_ticket: 2 weeks" in printed(write({"contracts.yaml": own}))
+    found = {c.customer.key: c.versions.get() for c in contracts()}
+    assert {key: list(one.settlement_windows.values()) for key, one in found.items()} == {
+        "acme": [14 * 86_400], "beta": [],
+    }  # fmt: skip
+    assert {key: one.late_evidence for key, one in found.items()} == {"acme": "reverse", "beta": "ignore"}
+    assert "Nothing to change." in printed(write({"contracts.yaml": own}))
+    # A later version in another form is not overridden, and the directory still says what is agreed.
+    silence = TICKET.replace("settle after 72 hours", "settle after 72 hours of silence")
+    changed = {"conditions/resolved_ticket.outcome": silence, "contracts.yaml": own}
+    result = run(write(changed), now=NOW + DAY)
+    assert result.problems == []
+    assert [step.name for step, change in result.changes if change.wrote] == ["resolved_ticket"]
+    result = run(write(changed | {"contracts.yaml": own.replace("14", "15")}), now=NOW + 2 * DAY)
+    assert [(p.file, p.line, p.entry) for p in result.problems] == [("contracts.yaml", 2, "acme")]
+
+
 # --- What it refuses --------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +326,15 @@ def test_refusals_of_the_use_cases_name_lines_too(write: Write) -> None:
         ({"contracts.yaml": CONTRACTS + "extra: 1\n"}, ("contracts.yaml", 6)),
         ({"contracts.yaml": CONTRACTS + "    customer: acme\n"}, ("contracts.yaml", 5)),
         ({"contracts.yaml": CONTRACTS + "    windows: 5\n"}, ("contracts.yaml", 6)),
+        ({"contracts.yaml": CONTRACTS + "    settlement_windows: 14 days\n"}, ("contracts.yaml", 6)),
+        ({"contracts.yaml": CONTRACTS + "    settlement_windows:\n      x y: soon\n"}, ("contracts.yaml", 7)),
+        ({"contracts.yaml": CONTRACTS + "    settlement_windows:\n      nothing: 1 day\n"}, ("contracts.yaml", 7)),
+        (
+            {"contracts.yaml": CONTRACTS + "    settlement_windows: {resolved_ticket: 26 weeks}\n"},
+            ("contracts.yaml", 6),
+        ),
+        ({"contracts.yaml": CONTRACTS + '    settlement_windows: {"\\0": 1 day}\n'}, ("contracts.yaml", 6)),
+        ({"contracts.yaml": CONTRACTS + "    late_evidence: forget\n"}, ("contracts.yaml", 6)),
         ({"contracts.yaml": CONTRACTS.replace("all", "[]")}, ("contracts.yaml", 5)),
         ({"contracts.yaml": CONTRACTS.replace("all", "[acme, acme]")}, ("contracts.yaml", 5)),
         ({"contracts.yaml": CONTRACTS.replace("2026-01-01", "2026-02-30")}, ("contracts.yaml", 3)),
@@ -380,7 +418,7 @@ def test_the_same_complaint_about_many_is_printed_once(write: Write) -> None:
 def test_the_examples_of_the_documentation(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "apply.md").read_text(encoding="utf-8")
     examples = re.findall(r"<!-- file: (\S+) -->\n```\w*\n(.*?)```\n", text, re.DOTALL)
-    assert len(examples) == 6
+    assert len(examples) == 9
     for name, content in examples:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
@@ -390,4 +428,20 @@ def test_the_examples_of_the_documentation(tmp_path: Path) -> None:
     by_customer = {contract.customer.key: contract for contract in contracts()}
     assert sorted(by_customer) == ["4711", "Location 204", "acme", "beta"]
     assert by_customer["acme"].starts_at == datetime(2026, 1, 1, 5, tzinfo=UTC)
-    assert by_customer["acme"].versions.get().settlement_grace_seconds == 12 * 3600
+    acme = by_customer["acme"].versions.get()
+    assert (acme.settlement_grace_seconds, acme.late_evidence) == (12 * 3600, "review")
+    assert list(acme.settlement_windows.values()) == [14 * 86_400]
+    beta = by_customer["beta"]
+    assert [rate.key for rate in beta.customer.tax_rates.all()] == ["vat-de"]
+    assert (beta.customer.address, beta.customer.locale) == ("Hafenstraße 1\n20457 Hamburg", "de")
+    assert {one.credits for one in beta.versions.all()} == {"refund"}
+    found = [(one.effective_at.date().isoformat(), one.trial, one.minimum, one.net_days) for one in beta.versions.all()]
+    assert found == [
+        ("2026-01-01", True, 50, 14), ("2026-04-01", False, 50, 14), ("2027-01-01", False, 100, 14),
+        ("2026-07-01", False, 50, 30),
+    ]  # fmt: skip
+    assert beta.ends_at == datetime(2028, 1, 1, tzinfo=UTC)
+    assert Price.objects.get(model="graduated").tiers[0] == {"up_to": "100", "unit_price": "2"}
+    assert list(acme.conditions.values()) == [1]
+    limited = ConditionCustomer.objects.order_by("customer__key").values_list("condition__slug", "customer__key")
+    assert list(limited) == [("rescued_order", "acme"), ("rescued_order", "beta")]

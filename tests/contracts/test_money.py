@@ -90,6 +90,41 @@ def test_rounding_agrees_with_fractions(rate: Decimal, quantity: Decimal, curren
 
 
 @pytest.mark.parametrize(
+    ("amount", "days", "of_days", "currency", "minor"),
+    [
+        ("100", 31, 31, "USD", 10000),
+        ("100", 10, 31, "USD", 3226),
+        ("100", 0, 31, "USD", 0),
+        ("0.01", 15, 30, "USD", 1),  # half a cent, half up
+        ("0.01", 14, 29, "USD", 0),
+        ("1000", 1, 3, "JPY", 333),
+        ("1000", 2, 3, "JPY", 667),
+        ("1", 1, 7, "KWD", 143),
+    ],
+)
+def test_prorating(amount: str, days: int, of_days: int, currency: str, minor: int) -> None:
+    assert money.prorate(Decimal(amount), days, of_days, currency) == minor
+
+
+@given(
+    st.decimals(min_value=0, max_value=10**9, places=12, allow_nan=False),
+    st.integers(1, 366).flatmap(lambda of_days: st.tuples(st.integers(0, of_days), st.just(of_days))),
+    CURRENCIES,
+)
+def test_prorating_agrees_with_fractions(amount: Decimal, part: tuple[int, int], currency: str) -> None:
+    days, of_days = part
+    exact = Fraction(amount) * days / of_days * 10 ** money.exponent(currency)
+    expected = (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+    assert money.prorate(amount, days, of_days, currency) == expected
+
+
+@pytest.mark.parametrize(("days", "of_days"), [(-1, 30), (31, 30), (0, 0), (1, 0)])
+def test_what_is_no_part_of_a_period(days: int, of_days: int) -> None:
+    with pytest.raises(ValueError, match="no part of a period"):
+        money.prorate(Decimal(1), days, of_days, "USD")
+
+
+@pytest.mark.parametrize(
     ("minor", "currency", "text"),
     [(3000, "USD", "30.00"), (-5, "USD", "-0.05"), (0, "USD", "0.00"), (30, "JPY", "30"), (1, "KWD", "0.001")],
 )

@@ -12,13 +12,16 @@ from django.db import connection, transaction
 
 from access.errors import ApiError
 from contracts.agreements import ContractFields, create_contract
+from contracts.amendments import amend_contract
 from contracts.apply.run import apply_directory
 from contracts.changes import Kind
 from contracts.conditions import create_condition_version
 from contracts.customers import CustomerFields, put_customer
-from contracts.models import ConditionVersion, Contract, Customer, RateCardVersion
+from contracts.models import ConditionVersion, Contract, ContractVersion, Customer, RateCardVersion
 from contracts.prices import PriceFields
 from contracts.rate_cards import RateCardFields, put_rate_card
+from contracts.tax_rates import TaxRateFields, put_tax_rate
+from contracts.timeline import Amendment
 from tests.contracts.conftest import NOW, SAMPLES, TICKET
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -82,6 +85,25 @@ def test_two_first_puts_of_a_customer() -> None:
         assert put_customer("acme", CustomerFields("USD"), now=NOW).kind is Kind.CREATED
     assert other.result.kind is Kind.CHANGED
     assert Customer.objects.get().currency == "EUR"
+
+
+def test_a_tax_rate_is_not_changed_under_a_customer_that_chooses_it() -> None:
+    for key in ("gst", "qst"):
+        put_tax_rate(key, TaxRateFields(key, Decimal(5)), now=NOW)
+    contained = TaxRateFields("gst", Decimal(5), inclusive=True)
+    with meanwhile(lambda: put_tax_rate("gst", contained, now=NOW)) as other:
+        put_customer("acme", CustomerFields("USD", tax_rates=("gst", "qst")), now=NOW)
+    assert isinstance(other.result, ApiError) and other.result.code == "mixed_tax_rates"
+
+
+def test_a_customer_that_chooses_a_tax_rate_waits_for_its_change() -> None:
+    for key in ("gst", "qst"):
+        put_tax_rate(key, TaxRateFields(key, Decimal(5)), now=NOW)
+    chosen = CustomerFields("USD", tax_rates=("gst", "qst"))
+    with meanwhile(lambda: put_customer("acme", chosen, now=NOW)) as other:
+        put_tax_rate("gst", TaxRateFields("gst", Decimal(5), inclusive=True), now=NOW)
+    assert isinstance(other.result, ApiError) and other.result.code == "mixed_tax_rates"
+    assert not Customer.objects.exists()
 
 
 def test_two_first_versions_of_a_condition() -> None:
@@ -149,3 +171,32 @@ def test_two_contracts_over_the_same_span() -> None:
     assert isinstance(other.result, ApiError)
     assert other.result.code == "overlapping_contract"
     assert Contract.objects.count() == 1
+
+
+def test_two_amendments_of_a_contract() -> None:
+    put_customer("acme", CustomerFields("USD"), now=NOW)
+    create_condition_version(text(72), effective_from=None, now=NOW)
+    put_rate_card("standard", card(2), now=NOW)
+    contract = create_contract(ContractFields("acme", "standard", NOW), now=NOW).value
+
+    def amend(**changes: Any) -> Any:
+        return amend_contract(contract.pk, Amendment(NOW + SECOND, changes), now=NOW)
+
+    with meanwhile(lambda: amend(net_days=7)) as other:
+        amend(minimum=Decimal(5))
+    # The second is numbered after the first, and builds on it.
+    assert other.result.kind is Kind.CHANGED
+    versions = ContractVersion.objects.order_by("number").values_list("number", "net_days", "minimum")
+    assert list(versions) == [(1, 30, None), (2, 30, 5), (3, 7, 5)]
+
+
+def test_the_same_amendment_twice_is_one() -> None:
+    put_customer("acme", CustomerFields("USD"), now=NOW)
+    create_condition_version(text(72), effective_from=None, now=NOW)
+    put_rate_card("standard", card(2), now=NOW)
+    contract = create_contract(ContractFields("acme", "standard", NOW), now=NOW).value
+    amendment = Amendment(NOW + SECOND, {"net_days": 7}, NOW + 9 * SECOND)
+    with meanwhile(lambda: amend_contract(contract.pk, amendment, now=NOW)) as other:
+        amend_contract(contract.pk, amendment, now=NOW)
+    assert other.result.kind is Kind.UNCHANGED
+    assert ContractVersion.objects.count() == 2

@@ -14,7 +14,7 @@ TICKET, CALL = "ticket", "call"
 
 
 def price(id: int, unit_price: str = "1", condition: str = TICKET, override: bool = False, **match: Any) -> Price:
-    return Price(id, condition, Decimal(unit_price), dimensions_of(match), override=override)
+    return Price(id, condition, unit_price=Decimal(unit_price), match=dimensions_of(match), override=override)
 
 
 def usage(quantity: str, condition: str = TICKET, outcomes: int = 1, **dimensions: Any) -> Usage:
@@ -100,14 +100,14 @@ def test_one_line_for_each_price_and_set_of_dimension_values() -> None:
 )
 def test_splitting_a_quantity_changes_nothing(quantities: list[Decimal], unit_price: Decimal) -> None:
     whole = sum(quantities, Decimal(0))
-    prices = [Price(1, TICKET, unit_price)]
+    prices = [Price(1, TICKET, unit_price=unit_price)]
     pieces = [Usage(TICKET, (), quantity) for quantity in quantities]
     assert amounts(prices, pieces) == amounts(prices, [Usage(TICKET, (), whole)])
 
 
 def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown model"):
-        rating.rate([Price(1, TICKET, Decimal(1), model="guess")], [usage("1")], "USD")
+        rating.rate([Price(1, TICKET, unit_price=Decimal(1), model="guess")], [usage("1")], "USD")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from access import keys
 from contracts.models import (
@@ -41,6 +41,7 @@ class World:
         defaults = {"name": key.title(), "currency": "USD", "partition": partition_of(key), "created_at": BEFORE}
         return Customer.objects.create(key=key, **defaults | fields)
 
+    @transaction.atomic
     def contract(
         self,
         customer: Customer,
@@ -51,13 +52,18 @@ class World:
         currency: str = "USD",
         **fields: Any,
     ) -> Contract:
-        """``overrides`` maps a priority to a unit price; "*" is any."""
+        """``overrides`` maps a priority to a unit price; "*" is any. In another currency than the card's it stands on a
+        card without prices.
+        """
+        if currency != self.card_version.currency:
+            fields["rate_card"] = RateCard.objects.create(key=currency, created_at=BEFORE)
         contract = Contract.objects.create(
             customer=customer, currency=currency, starts_at=starts_at, ends_at=ends_at, created_at=BEFORE
         )
         self.amend(contract, number=1, effective_at=starts_at, overrides=overrides, **fields)
         return contract
 
+    @transaction.atomic
     def amend(
         self,
         contract: Contract,
@@ -123,7 +129,7 @@ class World:
         return [self.outcome(customer, settled, **fields) for _ in range(count)]
 
     def pending(self, customer: Customer, time: datetime) -> None:
-        Pending.objects.create(pk=(customer.partition, 999_999), time=time)
+        Pending.objects.create(pk=(customer.partition, time, 999_999))
 
     def many(self, customer: Customer, count: int, settled: datetime, priority: str = "high") -> None:
         """``count`` confirmed outcomes in one statement."""
@@ -151,7 +157,9 @@ class World:
             )
 
 
+@transaction.atomic
 def make_world() -> World:
+    """A price joins its card's version in the transaction that makes it."""
     condition = Condition.objects.create(slug="resolved_ticket", created_at=BEFORE)
     version = ConditionVersion.objects.create(
         condition=condition,

@@ -6,6 +6,7 @@ glyph that is missing or a line that is not set is missing here too.
 
 import re
 import zlib
+from collections.abc import Iterator
 
 _OBJECT = re.compile(rb"(?<![0-9])(\d+) 0 obj(.*?)endobj", re.DOTALL)
 _STREAM = re.compile(rb"stream\r?\n(.*)\r?\nendstream", re.DOTALL)
@@ -21,6 +22,17 @@ def pages(pdf: bytes) -> list[str]:
             fonts = _fonts(body, objects)
             contents = [int(number) for number in re.findall(rb"/Contents\s*\[?\s*(\d+) 0 R", body)]
             found.append("".join(_shown(_stream(objects[number]), fonts) for number in contents))
+    return found
+
+
+def missing(pdf: bytes) -> int:
+    """How many glyphs are shown that no font has: boxes, of which typst says nothing."""
+    objects = {int(number): body for number, body in _OBJECT.findall(pdf)}
+    found = 0
+    for body in objects.values():
+        if re.search(rb"/Type\s*/Page\b", body):
+            for number in re.findall(rb"/Contents\s*\[?\s*(\d+) 0 R", body):
+                found += sum((codes or []).count(0) for _, codes in _tokens(_stream(objects[int(number)])))
     return found
 
 
@@ -55,21 +67,52 @@ def _map(cmap: bytes) -> dict[int, str]:
     return found
 
 
-_TOKENS = re.compile(rb"/(\w+)\s+[\d.]+\s+Tf|\(((?:[^\\()]|\\.)*)\)|<([0-9A-Fa-f]+)>(?!>)|\b(ET)\b", re.DOTALL)
+_TOKENS = re.compile(rb"/(\w+)\s+[\d.]+\s+Tf|(\()|<([0-9A-Fa-f]+)>(?!>)|\b(ET)\b", re.DOTALL)
+_PARENTHESES = re.compile(rb"\\.|[()]", re.DOTALL)
+
+
+def _tokens(content: bytes) -> Iterator[tuple[bytes, list[int] | None]]:
+    """The fonts chosen by name, the codes shown, and (b"", None) at the end of each text."""
+    at = 0
+    while token := _TOKENS.search(content, at):
+        at = token.end()
+        name, literal, hexadecimal, _ = token.groups()
+        if name:
+            yield name, None
+        elif literal:
+            end = _closing(content, at)
+            yield b"", _codes(_unescaped(content[at:end]))
+            at = end + 1
+        elif hexadecimal:
+            yield b"", _codes(bytes.fromhex(hexadecimal.decode()))
+        else:
+            yield b"", None
+
+
+def _closing(content: bytes, start: int) -> int:
+    """Where a string ends; parentheses within it stand unescaped where they are balanced."""
+    depth = 1
+    for found in _PARENTHESES.finditer(content, start):
+        depth += {b"(": 1, b")": -1}.get(found[0], 0)
+        if not depth:
+            return found.start()
+    raise AssertionError("a string without an end")
+
+
+def _codes(shown: bytes) -> list[int]:
+    return [int.from_bytes(shown[i : i + 2], "big") for i in range(0, len(shown), 2)]
 
 
 def _shown(content: bytes, fonts: dict[bytes, dict[int, str]]) -> str:
     text: list[str] = []
     font: dict[int, str] = {}
-    for name, literal, hexadecimal, end in _TOKENS.findall(content):
+    for name, codes in _tokens(content):
         if name:
             font = fonts[name]
-        elif end:
+        elif codes is None:
             text.append("\n")
         else:
-            codes = bytes.fromhex(hexadecimal.decode()) if hexadecimal else _unescaped(literal)
-            pairs = [int.from_bytes(codes[i : i + 2], "big") for i in range(0, len(codes), 2)]
-            text.append("".join(font[pair] for pair in pairs if pair in font))
+            text.append("".join(font[code] for code in codes if code in font))
     return "".join(text)
 
 

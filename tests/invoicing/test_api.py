@@ -37,6 +37,7 @@ def test_an_invoice(api: Api, issued: Invoice) -> None:
     high, low = body["lines"]
     assert high.pop("id").startswith("line_")
     assert high == {
+        "kind": "usage",
         "title": "Support ticket resolved",
         "condition": "resolved_ticket",
         "model": "per_unit",
@@ -44,11 +45,13 @@ def test_an_invoice(api: Api, issued: Invoice) -> None:
         "quantity": "15",
         "unit_price": "2.00",
         "amount": "30.00",
-        "steps": [{"quantity": "15", "unit_price": "2", "amount": "30"}],
+        "steps": [{"kind": "units", "quantity": "15", "unit_price": "2", "amount": "30"}],
+        "details": {},
         "sentence": "Bill one resolved ticket when the agent closed it, unless it is reopened within 72 hours.",
         "outcome_count": 15,
         "voided_count": 3,
         "reversed_count": 0,
+        "credited_by": [],
         "period_start": "2026-03-01T00:00:00Z",
         "period_end": "2026-04-01T00:00:00Z",
     }
@@ -58,19 +61,31 @@ def test_an_invoice(api: Api, issued: Invoice) -> None:
     assert body == {
         "id": ids.encode("inv", issued.id),
         "number": "HF-000001",
+        "kind": "period",
         "status": "issued",
-        "available_actions": ["mark_paid", "void"],
+        "available_actions": ["mark_paid", "mark_uncollectible", "void"],
         "customer": "acme",
+        "test": False,
         "currency": "USD",
         "period_start": "2026-03-01T00:00:00Z",
         "period_end": "2026-04-01T00:00:00Z",
+        "memo": "",
+        "subtotal": "31.50",
+        "tax": "0.00",
+        "taxes": [],
         "total": "31.50",
+        "credits": [],
+        "credited": "0.00",
+        "credit_applied": "0.00",
+        "amount_due": "31.50",
+        "overdue": True,
         "net_days": 30,
         "content_hash": issued.content_hash,
         "created_at": "2026-04-01T00:00:00Z",
         "issued_at": "2026-04-01T00:00:00Z",
         "due_at": "2026-05-01T00:00:00Z",
         "paid_at": None,
+        "uncollectible_at": None,
         "voided_at": None,
     }
 
@@ -135,9 +150,10 @@ def test_an_outcome_says_where_it_is_billed(api: Api, issued: Invoice, world: Wo
     assert detail["invoice_line"] == {
         "id": ids.encode("line", line.id),
         "invoice": ids.encode("inv", issued.id),
+        "credit_note": None,
         "number": "HF-000001",
     }
-    assert detail["unbilled"] is None
+    assert (detail["unbilled"], detail["taken_back"]) == (None, None)
     waiting = world.outcome(issued.customer, MARCH, review=["quantity_unknown"])
     detail = api("GET", f"/v1/outcomes/{ids.encode('out', waiting.id)}").json()
     assert detail["invoice_line"] is None
@@ -208,16 +224,30 @@ def test_the_running_period(api: Api, world: World) -> None:
     world.outcome(acme, now + timedelta(seconds=1), state="provisional", met=now - timedelta(days=2), priority="low")
     world.outcome(acme, now - timedelta(days=1), review=["quantity"])
     body = api("GET", "/v1/invoices/preview?customer=acme").json()
-    line = {"condition": "resolved_ticket", "outcome_count": 3, "dimensions": {"priority": "high"}}
-    assert body["confirmed"] == {
-        "lines": [line | {"quantity": "3", "unit_price": "2.00", "amount": "6.00"}],
-        "total": "6.00",
+    line = {
+        "kind": "usage",
+        "title": "Support ticket resolved",
+        "condition": "resolved_ticket",
+        "model": "per_unit",
+        "details": {},
+        "period_start": body["period_start"],
+        "period_end": body["period_end"],
     }
-    line = {"condition": "resolved_ticket", "outcome_count": 1, "dimensions": {"priority": "low"}}
-    assert body["provisional"] == {
-        "lines": [line | {"quantity": "1", "unit_price": "0.75", "amount": "0.75"}],
-        "total": "0.75",
-    }
+
+    def used(priority: str, count: int, unit_price: str, amount: str) -> dict[str, Any]:
+        exact = {"kind": "units", "quantity": str(count), "amount": amount.rstrip("0").rstrip(".")}
+        return line | {
+            "outcome_count": count,
+            "dimensions": {"priority": priority},
+            "quantity": str(count),
+            "unit_price": unit_price,
+            "amount": amount,
+            "steps": [exact | {"unit_price": unit_price.rstrip("0").rstrip(".")}],
+        }
+
+    assert body["confirmed"] == {"lines": [used("high", 3, "2.00", "6.00")], "total": "6.00"}
+    assert body["provisional"] == {"lines": [used("low", 1, "0.75", "0.75")], "total": "0.75"}
+    assert body["expected_total"] == "6.75"
     assert body["held_back"] == [{"reason": "review", "outcomes": 1}]
     assert not Invoice.objects.exists()
 

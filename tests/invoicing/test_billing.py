@@ -14,6 +14,7 @@ from invoicing.issue import issue
 from invoicing.models import Invoice, InvoiceLine, LineOutcome, NumberSeries, ParkedCustomer
 from outcomes.models import Import, ImportCustomer, Outcome
 from tests.invoicing.conftest import World
+from tests.thawed import thawed
 
 MARCH = datetime(2026, 3, 10, tzinfo=UTC)
 APRIL_1 = datetime(2026, 4, 1, tzinfo=UTC)
@@ -246,7 +247,8 @@ def test_one_customers_failure_parks_that_customer(world: World) -> None:
         assert [one.customer_id for one in report.parked] == [beta.id]
     assert list(Invoice.objects.values_list("customer__key", "number")) == [("acme", "HF-000001")]
 
-    Price.objects.filter(contract_version=version, match={"tier": "gold"}).delete()
+    with thawed():
+        Price.objects.filter(contract_version=version, match={"tier": "gold"}).delete()
     billing.run(now=APRIL_1 + timedelta(days=3))
     assert not ParkedCustomer.objects.exists()
     assert list(Invoice.objects.order_by("number").values_list("number", flat=True)) == ["HF-000001", "HF-000002"]
@@ -406,8 +408,8 @@ def test_customers_whose_period_runs_cost_no_query_each(world: World, django_ass
         customer = world.customer(f"c{number}")
         world.contract(customer)
         world.outcome(customer, MARCH)
-    # One for the candidates and five for the terms of them all.
-    with django_assert_num_queries(6):
+    # One for the test clocks, one for the candidates and seven for the terms of them all.
+    with django_assert_num_queries(9):
         assert billing.run(now=MARCH + timedelta(days=1)).results == ()
 
 

@@ -1,6 +1,7 @@
 """The edges around billing: command, tasks, admin."""
 
 import io
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
+from access import ids
+from contracts.clocks import create_clock
 from invoicing import billing, tasks
 from invoicing.models import Invoice
 from tests.invoicing.conftest import World
@@ -35,7 +38,72 @@ def test_the_command_bills_and_tells(world: World, tmp_path: Path) -> None:
     assert "HF-000001" in text and "acme" in text and "USD 2.00" in text
     assert "Waiting: beta: outcomes are due" in text
     assert [path.name for path in tmp_path.iterdir()] == ["HF-000001.pdf"]
+    assert "2 customers in 0." in text and "customers/s; 1 invoices, 1 waiting, 0 parked" in text
     assert "No invoice was due." in bill("--until", "2026-04-01T00:00:00Z", "--customer", "acme")
+
+
+def test_the_command_tells_machines(world: World) -> None:
+    acme, beta = world.customer(), world.customer("beta")
+    for customer in (acme, beta):
+        world.contract(customer)
+        world.outcome(customer, MARCH)
+    world.outcome(beta, MARCH, state="provisional")
+    told = json.loads(bill("--until", "2026-04-01T00:00:00Z", "--json"))
+    assert told.pop("milliseconds") > 0
+    assert told == {
+        "customers": 2,
+        "issued": [ids.encode("inv", Invoice.objects.get().pk)],
+        "drafted": [],
+        "credited": [],
+        "waiting": [{"customer": "beta", "reason": "outcomes are due before the period's end and not settled yet"}],
+        "parked": [],
+    }
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_command_tells_how_far_it_is(
+    world: World, terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error, test clocks included: a bar on a terminal, else a line now and then."""
+    monkeypatch.setattr("invoicing.management.commands.bill.EVERY_SECONDS", 0)
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    clock = create_clock(now=APRIL_1, wall=APRIL_1)
+    for number in range(4):
+        customer = world.customer(f"c{number}", test_clock=clock if number > 1 else None)
+        world.contract(customer)
+        world.outcome(customer, MARCH)
+    text = bill("--until", "2026-04-01T00:00:00Z")
+    told = capsys.readouterr().err
+    assert "4 customers in" in text and "0 s left" not in text
+    if terminal:
+        assert "customers" in told and "0:00:00" in told and " left" not in told
+    else:
+        assert [line.partition(" customers")[0] for line in told.splitlines()] == [
+            "1 of 2",
+            "2 of 2",
+            "3 of 4",
+            "4 of 4",
+        ]
+
+
+def test_the_command_stopped_by_hand_leaves_whole_customers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("acme", "beta"):
+        customer = world.customer(key)
+        world.contract(customer)
+        world.outcome(customer, MARCH)
+    freeze = billing.freeze
+
+    def interrupted(invoice: Invoice, **times: datetime) -> None:
+        if invoice.customer.key == "beta":
+            raise KeyboardInterrupt
+        freeze(invoice, **times)
+
+    monkeypatch.setattr(billing, "freeze", interrupted)
+    with pytest.raises(CommandError, match=r"Stopped\. Done are 1 of 2 customers, each as a whole") as stopped:
+        bill("--until", "2026-04-01T00:00:00Z")
+    assert stopped.value.returncode == 130
+    assert Invoice.objects.get().customer.key == "acme"
 
 
 @pytest.mark.parametrize(

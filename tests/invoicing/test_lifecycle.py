@@ -8,13 +8,15 @@ from django.db import IntegrityError, connection, transaction
 
 from access.errors import ApiError
 from invoicing import billing, queries
-from invoicing.content import content_hash
+from invoicing.content import content_hash, content_of
 from invoicing.issue import due_at, issue
 from invoicing.models import Invoice, LineOutcome
-from invoicing.payment import mark_paid
+from invoicing.payment import mark_paid, mark_uncollectible
+from invoicing.refusals import actions_of
 from invoicing.void import void
 from outcomes.models import Outcome
 from tests.invoicing.conftest import World
+from tests.invoicing.deals import sound
 
 MARCH = datetime(2026, 3, 10, tzinfo=UTC)
 APRIL_1 = datetime(2026, 4, 1, tzinfo=UTC)
@@ -42,24 +44,34 @@ def draft(world: World, settings: Any) -> Invoice:
 
 def test_what_each_state_allows(draft: Invoice) -> None:
     """State, action, and the state it leads to; None where it is refused."""
+    actions = (issue, mark_paid, mark_uncollectible, void)
     table = {
-        "draft": {issue: "issued", mark_paid: None, void: None},
-        "issued": {issue: None, mark_paid: "paid", void: "void"},
-        "paid": {issue: None, mark_paid: None, void: None},
-        "void": {issue: None, mark_paid: None, void: None},
+        state: dict(zip(actions, leads_to, strict=True))
+        for state, leads_to in {
+            "draft": ("issued", None, None, None),
+            "issued": (None, "paid", "uncollectible", "void"),
+            "uncollectible": (None, "paid", None, "void"),
+            "paid": (None, None, None, None),
+            "void": (None, None, None, None),
+        }.items()
     }
-    way = {"draft": (), "issued": (issue,), "paid": (issue, mark_paid), "void": (issue, void)}
-    for state, actions in table.items():
-        for action, leads_to in actions.items():
+    way = {
+        "draft": (), "issued": (issue,), "uncollectible": (issue, mark_uncollectible), "paid": (issue, mark_paid),
+        "void": (issue, void),
+    }  # fmt: skip
+    for state, row in table.items():
+        for action, leads_to in row.items():
             point = transaction.savepoint()
             for step in way[state]:
                 step(draft.id, now=LATER)
             if leads_to is None:
+                assert action.__name__ not in actions_of(Invoice.objects.get())
                 with pytest.raises(ApiError) as refused:
                     action(draft.id, now=LATER)
                 assert refused.value.status_code == 409
                 assert Invoice.objects.get().status == state
             else:
+                assert action.__name__ in actions_of(Invoice.objects.get())
                 assert action(draft.id, now=LATER).status == leads_to == Invoice.objects.get().status
             transaction.savepoint_rollback(point)
 
@@ -155,7 +167,7 @@ def test_a_void_invoice_stays_void(issued: Invoice, statement: str) -> None:
 def test_the_hash_covers_every_part(issued: Invoice) -> None:
     """Past the guards (as a superuser could go), a change of anything frozen is found by the hash."""
     tampering = [
-        "UPDATE invoicing_invoice SET total_minor = total_minor + 1",
+        "UPDATE invoicing_invoice SET total_minor = total_minor + 1, subtotal_minor = subtotal_minor + 1",
         "UPDATE invoicing_invoice SET due_at = due_at + interval '1 day'",
         "UPDATE invoicing_invoice SET parties = jsonb_set(parties, '{customer,name}', '\"Mallory\"')",
         "UPDATE invoicing_invoiceline SET quantity = quantity + 1",
@@ -181,3 +193,32 @@ def test_the_content_does_not_depend_on_status(issued: Invoice) -> None:
     mark_paid(issued.id, now=LATER + timedelta(days=1))
     issued.refresh_from_db()
     assert issued.content_hash == content_hash(issued)
+
+
+def test_what_was_issued_in_the_first_format_keeps_its_hash_and_is_audited_as_it_was(world: World) -> None:
+    """Its lines were each rounded by themselves, and its steps had no kinds."""
+    acme = world.customer()
+    world.contract(acme, overrides={"*": "0.5"}, currency="JPY")
+    for priority in ("high", "low"):
+        world.outcome(acme, MARCH, priority=priority)
+    billing.run(now=APRIL_1)
+    invoice = Invoice.objects.get()
+    # By the price 1 yen on one line and none on the other; 0.5 of each alone are 1 yen each.
+    assert sorted(invoice.lines.values_list("amount_minor", flat=True)) == [0, 1]
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        old = [{"quantity": "1", "unit_price": "0.5", "amount": "0.5"}]
+        invoice.lines.update(amount_minor=1, steps=old)
+        Invoice.objects.update(content_format=1, terms=[], total_minor=2, subtotal_minor=2)
+        invoice.refresh_from_db()
+        assert {"kind", "details", "terms"}.isdisjoint({*content_of(invoice), *content_of(invoice)["lines"][0]})
+        Invoice.objects.update(content_hash=content_hash(invoice))
+        cursor.execute("SET LOCAL session_replication_role = DEFAULT")
+    sound(APRIL_1)
+    # What comes late for it is the difference to it: 3 x 0.5 are 2 yen.
+    world.outcome(acme, MARCH, priority="high")
+    world.outcome(acme, APRIL_1, priority="low")
+    billing.run(now=datetime(2026, 5, 1, tzinfo=UTC))
+    later = Invoice.objects.get(number="HF-000002")
+    assert list(later.lines.order_by("position").values_list("amount_minor", flat=True)) == [1, 0]
+    sound(datetime(2026, 5, 1, tzinfo=UTC))

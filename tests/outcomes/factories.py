@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from conditions_dsl import parse
-from contracts.models import Condition, ConditionVersion, Customer
+from contracts.models import Condition, ConditionCustomer, ConditionVersion, Customer
 from contracts.partitions import partition_of
 from outcomes.intake import Result, accept
 from outcomes.wire import read_events
@@ -18,9 +18,21 @@ def customer(key: str = "acme") -> Customer:
     return Customer.objects.create(key=key, name=key, currency="USD", partition=partition_of(key), created_at=START)
 
 
-def condition(text: str, *, effective_from: datetime | None = None) -> ConditionVersion:
+def condition(
+    text: str,
+    *,
+    effective_from: datetime | None = None,
+    customers: dict[str, datetime | None] | None = None,
+    made_at: datetime = START,
+) -> ConditionVersion:
+    """A version of a condition; the first one's ``customers`` are whom alone it is for, and from when on."""
     parsed = parse(text)
-    found, _ = Condition.objects.get_or_create(slug=parsed.slug, defaults={"created_at": START})
+    found, made = Condition.objects.get_or_create(
+        slug=parsed.slug, defaults={"created_at": START, "limited": customers is not None}
+    )
+    for key, since in (customers or {}).items() if made else ():
+        named = Customer.objects.get(key=key)
+        ConditionCustomer.objects.create(condition=found, customer=named, since=since, created_at=START)
     return ConditionVersion.objects.create(
         condition=found,
         number=found.versions.count() + 1,
@@ -29,7 +41,7 @@ def condition(text: str, *, effective_from: datetime | None = None) -> Condition
         canonical=text,
         description="",
         effective_from=effective_from,
-        created_at=START,
+        created_at=made_at,
     )
 
 

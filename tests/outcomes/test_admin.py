@@ -1,6 +1,7 @@
 """The admin over events and outcomes: every page opens, the actions work, nothing can be edited."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from freezegun import freeze_time
 
-from outcomes import imports
+from contracts.models import Contract, ContractVersion, Customer, RateCard
+from outcomes import imports, inbox
 from outcomes.evaluation import evaluate_waiting
-from outcomes.models import Event, Import, InboxItem, Journal, Outcome
+from outcomes.models import ArchivedMonth, Backfill, Event, Import, InboxItem, Journal, LateEvidence, Outcome
 from settlement.sweep import settle_due
 from tests.outcomes import factories
 from tests.outcomes.factories import START, send
@@ -21,7 +23,7 @@ from tests.outcomes.test_lifecycle import AT, TICKET
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
 NOW = START + timedelta(days=20)
-MODELS = (Outcome, Event, InboxItem, Import)
+MODELS = (Outcome, Event, InboxItem, Import, Backfill, ArchivedMonth)
 
 
 @pytest.fixture
@@ -53,6 +55,7 @@ def world() -> Import:
     send(batch, now=NOW)
     evaluate_waiting(NOW)
     settle_due(NOW)
+    ArchivedMonth.objects.create(month="2025-12", path="/x", events=3, sha256="0" * 64, archived_at=NOW)
     imports.close_import(imports.open_import(name="first", now=NOW).id, now=NOW)
     return imports.open_import(now=NOW)
 
@@ -68,9 +71,9 @@ def url(model: Any, page: str, *args: Any) -> str:
     return reverse(f"admin:outcomes_{model._meta.model_name}_{page}", args=args)
 
 
-def act(client: Client, model: Any, action: str, rows: Any) -> list[str]:
+def act(client: Client, model: Any, action: str, rows: Any, **more: str) -> list[str]:
     """Choose an action for rows of a list; the messages that follow."""
-    form = {"action": action, "_selected_action": [row.pk for row in rows]}
+    form = {"action": action, "_selected_action": [row.pk for row in rows], **more}
     response = client.post(url(model, "changelist"), form, follow=True)
     assert response.status_code == 200
     return [str(message) for message in response.context["messages"]]
@@ -138,17 +141,144 @@ def test_lists_ask_no_query_per_row(admin: Client, model: Any, django_assert_max
 def test_retry_and_dismiss(admin: Client) -> None:
     factories.customer("globex")
     lost, bad = InboxItem.objects.get(event_id="lost"), InboxItem.objects.get(event_id="bad")
-    assert act(admin, InboxItem, "retry", [lost, bad]) == ["Retried: 1 accepted, 1 rejected."]
+    assert act(admin, InboxItem, "retry_chosen", [lost, bad]) == ["Retried: 1 accepted, 1 rejected."]
     assert Event.objects.filter(event_id="lost").exists()
-    assert act(admin, InboxItem, "dismiss", [lost, bad]) == ["Dismissed 1; they stay readable here."]
-    assert set(InboxItem.objects.filter(reason="invalid").values_list("status", flat=True)) == {"dismissed"}
-    assert act(admin, InboxItem, "retry", [lost, bad]) == ["Retried: none of them waited."]
+    bad.refresh_from_db()
+    assert (bad.attempts, bad.handled_by) == (1, "root")
+    assert act(admin, InboxItem, "dismiss_chosen", [lost, bad], note="a test") == [
+        "Dismissed 1; they stay readable here."
+    ]
+    bad.refresh_from_db()
+    assert (bad.status, bad.note, bad.handled_by) == ("dismissed", "a test", "root")
+    assert act(admin, InboxItem, "retry_chosen", [lost, bad]) == ["Retried: none of them waited."]
 
 
-def test_close_an_import(admin: Client, world: Import) -> None:
-    assert act(admin, Import, "close", [world]) == ["Imports closed: 1."]
+def test_dismissing_chosen_items_asks_why_first(admin: Client) -> None:
+    bad = InboxItem.objects.get(event_id="bad")
+    form = {"action": "dismiss_chosen", "_selected_action": [bad.pk], "note": "  "}
+    page = admin.post(url(InboxItem, "changelist"), form)
+    text = page.content.decode()
+    assert "Dismiss 1 event?" in text
+    assert f'name="_selected_action" value="{bad.pk}"' in text
+    assert 'name="action" value="dismiss_chosen"' in text
+    bad.refresh_from_db()
+    assert bad.status == "waiting"
+
+
+def test_the_list_shows_what_waits_with_counts_by_reason(admin: Client) -> None:
+    text = admin.get(url(InboxItem, "changelist")).content.decode()
+    for reason in ("missing_key", "unknown_customer", "invalid"):
+        assert f'href="{url(InboxItem, "changelist")}?reason__exact={reason}"' in text
+        assert f'href="{url(InboxItem, "retry")}?reason={reason}"' in text
+        assert inbox.WAY_OUT[reason].replace("'", "&#x27;") in text
+    inbox.dismiss(inbox.waiting(reason="invalid"), now=NOW)
+    page = admin.get(url(InboxItem, "changelist"))
+    assert {item.reason for item in page.context["cl"].result_list} == {"missing_key", "unknown_customer"}
+    assert "reason__exact=invalid&" not in page.content.decode()
+    counts = {
+        status: admin.get(url(InboxItem, "changelist"), {"status": status}).context["cl"].result_count
+        for status in ("waiting", "dismissed", "resolved", "all")
+    }
+    assert counts == {"waiting": 2, "dismissed": 1, "resolved": 0, "all": 3}
+    inbox.dismiss(inbox.waiting(), now=NOW)
+    assert "Nothing waits" in admin.get(url(InboxItem, "changelist")).content.decode()
+
+
+def test_an_item_shows_the_event_as_sent_and_what_to_do(admin: Client) -> None:
+    send([{"id": "n", "type": "closed", "customer": "globex", "time": START, "data": {"n": 12345678901234567890.5}}],
+         now=NOW)  # fmt: skip
+    InboxItem.objects.filter(event_id="n").update(body='{"id":"n","data":{"n":0.10000000000000000000001,"t":"<b>"}}')
+    item = InboxItem.objects.get(event_id="n")
+    text = admin.get(url(InboxItem, "change", item.pk)).content.decode()
+    assert "&quot;n&quot;: 0.10000000000000000000001" in text
+    assert "&lt;b&gt;" in text
+    assert inbox.WAY_OUT["unknown_customer"] in text
+    InboxItem.objects.filter(pk=item.pk).update(body="{no json")
+    assert "{no json" in admin.get(url(InboxItem, "change", item.pk)).content.decode()
+    keyless = InboxItem.objects.get(event_id="keyless")
+    assert url(Event, "change", keyless.event_seq) in admin.get(url(InboxItem, "change", keyless.pk)).content.decode()
+
+
+@freeze_time(NOW)
+def test_all_of_a_reason_is_retried_after_a_question_in_portions(admin: Client, monkeypatch: Any) -> None:
+    lost = [{"id": f"l{n}", "type": "closed", "customer": "globex", "time": START} for n in range(4)]
+    send(lost, now=NOW)
+    factories.customer("globex")
+    path = f"{url(InboxItem, 'retry')}?reason=unknown_customer"
+    text = admin.get(path).content.decode()
+    assert "Retry 5 events?" in text
+    assert "5 unknown_customer: Create the customer" in text
+    assert not Event.objects.filter(customer__key="globex").exists()
+    monkeypatch.setattr(inbox, "AT_ONCE", 3)
+    response = admin.post(path)
+    assert f"reason=unknown_customer&after={InboxItem.objects.get(event_id='l1').pk}" in response["Location"]
+    page = admin.get(response["Location"])
+    assert [str(message) for message in page.context["messages"]] == ["Retried: 3 accepted. 2 are left."]
+    assert "Retry the remaining 2 events?" in page.content.decode()
+    response = admin.post(response["Location"], follow=True)
+    assert [str(message) for message in response.context["messages"]] == ["Retried: 2 accepted."]
+    assert Event.objects.filter(customer__key="globex").count() == 5
+    assert InboxItem.objects.filter(status="waiting").count() == 2
+
+
+@freeze_time(NOW)
+def test_all_is_dismissed_only_with_a_note(admin: Client) -> None:
+    path = url(InboxItem, "dismiss")
+    assert "Dismiss 3 events?" in admin.get(path).content.decode()
+    assert "Dismiss 3 events?" in admin.post(path, {"note": ""}).content.decode()
+    assert InboxItem.objects.filter(status="waiting").count() == 3
+    response = admin.post(f"{path}?reason=invalid", {"note": "noise"}, follow=True)
+    assert [str(message) for message in response.context["messages"]] == ["Dismissed 1; they stay readable here."]
+    assert InboxItem.objects.filter(status="waiting").count() == 2
+
+
+def test_one_item_is_retried_and_dismissed_from_its_page(admin: Client) -> None:
+    lost = InboxItem.objects.get(event_id="lost")
+    for verb in ("retry", "dismiss"):
+        response = admin.get(reverse(f"admin:outcomes_inboxitem_{verb}_this", args=[lost.pk]))
+        assert response["Location"] == f"{url(InboxItem, verb)}?id={lost.pk}"
+        admin.post(response["Location"], {"note": "x"})
+        lost.refresh_from_db()
+    assert (lost.status, lost.attempts, lost.note) == ("dismissed", 1, "x")
+    for wrong in ("?id=x", "?id=-1", f"?id={'9' * 30}", "?import=x", "?after=x"):
+        assert admin.get(url(InboxItem, "retry") + wrong).status_code == 404
+
+
+def test_an_import_shows_its_progress_and_links_to_what_was_not_taken(admin: Client, world: Import) -> None:
+    old = {"type": "closed", "time": START - timedelta(days=300), "data": {"ticket": "T"}}
+    batch = [old | {"id": "a", "customer": "acme"}, old | {"id": "b", "customer": "nobody"}]
+    send(batch + batch[:1], now=NOW, import_id=world.id)
+    link = f"{url(InboxItem, 'changelist')}?batch_import__id__exact={world.id}"
+    for page in (admin.get(url(Import, "changelist")), admin.get(url(Import, "change", world.pk))):
+        assert f'href="{link}"' in page.content.decode()
+        assert "1 (settlement paused)" in page.content.decode()
+    [row] = [row for row in admin.get(url(Import, "changelist")).context["cl"].result_list if row.id == world.id]
+    assert (row.accepted, row.duplicates, row.rejected, row.waiting) == (1, 1, 1, 1)
+    assert [item.event_id for item in admin.get(link).context["cl"].result_list] == ["b"]
+    factories.customer("nobody")
+    retry = f"{url(InboxItem, 'retry')}?import={world.id}"
+    assert f'href="{retry}"' in admin.get(url(Import, "change", world.pk)).content.decode()
+    assert admin.post(retry)["Location"] == url(Import, "change", world.pk)
+    assert InboxItem.objects.get(event_id="b").status == "resolved"
+    opened = admin.get(url(Import, "changelist"), {"closed_at__isempty": "1"}).context["cl"].result_list
+    assert [row.id for row in opened] == [world.id]
+
+
+@freeze_time(NOW)
+def test_closing_an_import_asks_first_and_tells_what_is_left(admin: Client, world: Import) -> None:
+    send([{"id": "b", "type": "closed", "customer": "nobody", "time": START}], now=NOW, import_id=world.id)
+    path = reverse("admin:outcomes_import_close_this", args=[world.pk])
+    text = admin.get(path).content.decode()
+    assert "Settlement of its 0 customers goes on" in text
+    assert "1 of its events wait in the inbox" in text
     world.refresh_from_db()
-    assert world.closed_at is not None
+    assert world.closed_at is None
+    response = admin.post(path, follow=True)
+    assert "Closed:" in str(next(iter(response.context["messages"])))
+    world.refresh_from_db()
+    assert world.closed_at == NOW
+    unknown = reverse("admin:outcomes_import_close_this", args=["00000000-0000-0000-0000-000000000000"])
+    assert admin.get(unknown).status_code == 404
 
 
 def test_who_may_only_look_cannot_act(world: Import) -> None:
@@ -156,8 +286,99 @@ def test_who_may_only_look_cannot_act(world: Import) -> None:
     viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
     client = Client()
     client.force_login(viewer)
-    for model, action in ((InboxItem, "dismiss"), (Import, "close")):
-        assert client.get(url(model, "changelist")).status_code == 200
-        act(client, model, action, model.objects.all())
+    for model in (InboxItem, Import):
+        page = client.get(url(model, "changelist"))
+        assert page.status_code == 200
+        assert "Dismiss all" not in page.content.decode()
+    for action in ("retry_chosen", "dismiss_chosen"):
+        act(client, InboxItem, action, InboxItem.objects.all(), note="x")
+    for verb in ("retry", "dismiss"):
+        assert client.post(url(InboxItem, verb), {"note": "x"}).status_code == 403
+    client.post(reverse("admin:outcomes_import_close_this", args=[world.pk]))
+    assert set(InboxItem.objects.values_list("attempts", flat=True)) == {0}
     assert set(InboxItem.objects.values_list("status", flat=True)) == {"waiting"}
     assert Import.objects.filter(closed_at=None).count() == 1
+
+
+# --- people's decisions -----------------------------------------------------------------------------------------------
+
+
+def detail_action(model: Any, name: str, row: Any) -> str:
+    return reverse(f"admin:outcomes_{model._meta.model_name}_{name}", args=[row.pk])
+
+
+@freeze_time(NOW)
+@pytest.mark.parametrize(("state", "after"), [("provisional", "void"), ("confirmed", "reversed")])
+def test_an_outcome_is_taken_back_with_a_reason(admin: Client, state: str, after: str) -> None:
+    outcome = Outcome.objects.get(state=state)
+    page = detail_action(Outcome, "take_back_this", outcome)
+    assert page in admin.get(url(Outcome, "change", outcome.pk)).content.decode()
+    assert f"{outcome.subject.key}?" in admin.get(page).content.decode()
+    asked = admin.post(page, {"reason": "  "})
+    assert "Why: this is needed." in asked.content.decode()
+    outcome.refresh_from_db()
+    assert outcome.state == state  # neither the link nor a POST without a reason did it
+    done = admin.post(page, {"reason": "agreed <with> the customer"}, follow=True)
+    assert [str(message) for message in done.context["messages"]] == [f"Taken back: it is {after}."]
+    last = Journal.objects.filter(outcome=outcome).latest("id")
+    assert (last.to_state, last.actor, last.reason) == (after, "root", "agreed <with> the customer")
+    assert f"The outcome is {after}" in admin.post(page, {"reason": "again"}).content.decode()
+
+
+@freeze_time(NOW)
+def test_a_missing_quantity_is_completed(admin: Client) -> None:
+    send(
+        [{"id": "n", "type": "closed", "customer": "acme", "time": NOW, "data": {"ticket": "many", "units": "many"}}],
+        now=NOW,
+    )
+    evaluate_waiting(NOW)
+    outcome = Outcome.objects.get(subject__key="many")
+    page = detail_action(Outcome, "complete_this", outcome)
+    assert "The quantity" in admin.get(page).content.decode()
+    for wrong, said in (("", "Give a figure."), ("many", "plain notation"), ("-1", "Must be 0 or more")):
+        assert said in admin.post(page, {"quantity": wrong, "reason": "x"}).content.decode()
+    admin.post(page, {"quantity": "2.5", "reason": "asked"})
+    outcome.refresh_from_db()
+    assert (outcome.quantity, outcome.review) == (Decimal("2.5"), [])
+    assert "nothing to complete" in admin.get(page).content.decode()
+
+
+@freeze_time(NOW)
+@pytest.mark.parametrize(("verb", "state"), [("accept", "reversed"), ("ignore", "confirmed")])
+def test_late_evidence_is_decided(admin: Client, verb: str, state: str) -> None:
+    card = RateCard.objects.create(key="standard", created_at=START)
+    contract = Contract.objects.create(
+        customer=Customer.objects.get(), currency="USD", starts_at=START, created_at=START
+    )
+    ContractVersion.objects.create(
+        contract=contract, number=1, effective_at=START, rate_card=card, late_evidence="review", created_at=START
+    )
+    outcome = Outcome.objects.get(state="confirmed")
+    late = {"id": "late", "type": "reopened", "customer": "acme", "time": START + HOUR, "data": {"ticket": "confirmed"}}
+    send([late], now=NOW)
+    evaluate_waiting(NOW)
+    found = LateEvidence.objects.get()
+    assert admin.get(url(LateEvidence, "changelist")).context["cl"].result_count == 1
+    detail = admin.get(url(LateEvidence, "change", found.pk)).content.decode()
+    page = detail_action(LateEvidence, f"{verb}_this", found)
+    assert page in detail
+    assert "reopened late" in detail
+    assert "confirmed" in admin.get(page).content.decode()
+    admin.post(page, {"reason": "looked at it"})
+    outcome.refresh_from_db()
+    found.refresh_from_db()
+    assert (outcome.state, found.decided_by, found.note) == (state, "root", "looked at it")
+    assert "by root" in admin.post(page, {"reason": "again"}).content.decode()
+
+
+def test_who_may_only_look_decides_nothing(admin: Client) -> None:
+    user = get_user_model().objects.create(username="viewer", is_staff=True)
+    user.user_permissions.add(*Permission.objects.filter(codename__startswith="view_"))
+    client = Client()
+    client.force_login(user)
+    outcome = Outcome.objects.get(state="confirmed")
+    for name in ("take_back_this", "complete_this"):
+        page = detail_action(Outcome, name, outcome)
+        assert page not in client.get(url(Outcome, "change", outcome.pk)).content.decode()
+        assert client.post(page, {"reason": "x"}).status_code == 403
+    assert not Journal.objects.filter(cause="person").exists()

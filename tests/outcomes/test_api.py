@@ -70,7 +70,7 @@ def test_accepted_then_duplicate_then_conflict(api: Api) -> None:
         (change(id=""), 422, "invalid"),
         (change(id=7), 422, "invalid"),
         (change(data=[1]), 422, "invalid"),
-        (change(data={"a": "\0"}), 422, "invalid"),
+        (change(data={"a": "\0"}), 400, "nul_character"),
         (change(surprise=1), 422, "invalid"),
         ({"id": "evt-1"}, 422, "invalid"),
         ([SENT], 422, "invalid"),
@@ -97,7 +97,14 @@ def test_what_a_single_event_is_refused_with(api: Api, body: Any, status: int, c
         (change(surprise=1), "surprise", "unknown_field", "no field of this name"),
         (change(tipe=1), "tipe", "unknown_field", "Did you mean type?"),
         ({"id": "evt-1", "type": "t"}, "customer", "required", "required"),
-        (change(time="yesterday"), "time", "invalid", "RFC3339"),
+        (change(time="yesterday"), "time", "invalid", "RFC 3339"),
+        (change(time="2026-03-01T10:00:00"), "time", "naive", "offset"),
+        (change(time="2026-03-01T23:59:60Z"), "time", "leap_second", "Leap seconds"),
+        (change(time="2026-03-01T10:00:00.0000001Z"), "time", "too_precise", "6 digits"),
+        (change(time="0001-01-01T00:00:00+14:00"), "time", "out_of_range", "1 to 9999"),
+        (change(time="9999-12-31T23:59:59-14:00"), "time", "out_of_range", "1 to 9999"),
+        (change(time=None), "time", "invalid", "null"),
+        (change(time=1), "time", "invalid", "int"),
         (change(time="2026-01-01T00:00:00Z"), "time", "too_old", "import"),
         (change(time="2027-01-01T00:00:00Z"), "time", "in_future", "clock"),
         (change(customer="nobody"), "customer", "unknown_customer", "Create it"),
@@ -114,7 +121,7 @@ def test_the_field_that_is_wrong_is_named(api: Api, body: Any, path: str, detail
     ("path", "body"),
     [
         ("/v1/events", b'{"id": "a",\n "type" 2}'),
-        ("/v1/events/batch", b'{"events":\n [{"a" 2}]}'),
+        ("/v1/events/batch", b'{"events":\n [{"a" 2}'),
         ("/v1/conditions/try", b'{"text": "a",\n "now" 2}'),
     ],
 )
@@ -130,7 +137,7 @@ def test_other_media_types(api: Api, path: str, content_type: str) -> None:
 
 
 def test_an_event_that_fills_the_limit(api: Api) -> None:
-    body = json.dumps(change(data={"text": ""})).encode()
+    body = json.dumps(change(data={f"text {n}": "x" * 8000 for n in range(32)} | {"rest": ""})).encode()
     full = body.replace(b'""', b'"' + b"x" * (256 * 1024 - len(body)) + b'"')
     assert len(full) == 256 * 1024
     answer(api.post("/v1/events", full), 202)
@@ -201,7 +208,9 @@ def test_the_items_of_a_json_batch_fail_alone_too(api: Api) -> None:
         (b'{"events":[', {}, 400, "malformed_json"),
         (b"", {}, 400, "empty_body"),
         (b"", NDJSON, 400, "empty_body"),
-        (b'{"events":[{"id":"\\ud800"},{}]}', {}, 400, "lone_surrogate"),
+        (b'{"events":[{"id":"\\ud800"}]', {}, 400, "malformed_json"),
+        (b'{"events":[],"events":[{}]}', {}, 400, "duplicate_key"),
+        (b'{"events":[{}],"events":[]}', {}, 400, "duplicate_key"),
         (b"\xff", {}, 400, "invalid_utf8"),
         (b'{"events":[' + b"[" * 100_000, {}, 400, "too_deep"),
         (b"\n \n", NDJSON, 422, "invalid"),
@@ -223,9 +232,19 @@ def test_a_batch_that_fills_the_limit(api: Api) -> None:
 
 # --- scopes -----------------------------------------------------------------------------------------------------------
 
-READS = ["/v1/events/evt-1?customer=acme", "/v1/inbox", "/v1/imports", "/v1/outcomes", "/v1/outcomes/out_1"]
+READS = [
+    "/v1/events/evt-1?customer=acme",
+    "/v1/inbox",
+    "/v1/inbox/summary",
+    "/v1/imports",
+    "/v1/outcomes",
+    "/v1/outcomes/out_1",
+]
 SENDS = ["/v1/events", "/v1/events/batch"]
-WRITES = ["/v1/inbox/retry", "/v1/imports", "/v1/imports/imp_1/close"]
+WRITES = [
+    *("/v1/inbox/retry", "/v1/inbox/dismiss", "/v1/inbox/1/retry", "/v1/inbox/1/dismiss"),
+    *("/v1/imports", "/v1/imports/imp_1/close"),
+]
 
 
 @pytest.mark.parametrize(
@@ -260,7 +279,8 @@ def fate(api: Api, event_id: str, customer: str = "acme") -> Any:
 def test_the_fate_of_an_event_from_pending_to_its_outcome(api: Api) -> None:
     api.post("/v1/events", SENT)
     told = fate(api, "evt-1")
-    assert told == SENT | {"received_at": "2026-03-01T12:00:00Z", "status": "pending", "inbox": None, "outcomes": []}
+    waits = {"status": "pending", "inbox": None, "outcomes": [], "late_evidence": []}
+    assert told == SENT | waits | {"received_at": "2026-03-01T12:00:00Z"}
     evaluate_waiting(NOW)
     told = fate(api, "evt-1")
     assert told["status"] == "evaluated"
@@ -335,7 +355,7 @@ def test_the_inbox_lists_what_waits_newest_first_and_filters(api: Api) -> None:
     [item] = answer(api.get("/v1/inbox?reason=missing_key"))["data"]
     assert set(item) == {
         *("id", "customer", "event_id", "type", "reason", "message", "status", "attempts"),
-        *("received_at", "resolved_at", "body"),
+        *("received_at", "resolved_at", "note", "handled_by", "import", "body"),
     }
     assert (item["customer"], item["type"], item["attempts"]) == ("acme", "closed", 0)
     for wrong in ("reason=odd", "status=1", "unknown=1", "reason=too_old&reason=invalid"):
@@ -359,14 +379,11 @@ def test_retry_by_ids_by_reason_and_all(api: Api) -> None:
     factories.customer("globex")
     ids = {item["event_id"]: item["id"] for item in answer(api.get("/v1/inbox"))["data"]}
     retried = answer(api.post("/v1/inbox/retry", {"ids": [ids["g1"], ids["i1"], 2**63 - 1]}))
-    assert retried == {"accepted": 1, "duplicates": 0, "rejected": 1}
-    assert answer(api.post("/v1/inbox/retry", {"reason": "unknown_customer"})) == {
-        "accepted": 1,
-        "duplicates": 0,
-        "rejected": 1,
-    }
+    one_of_two = {"accepted": 1, "duplicates": 0, "rejected": 1, "remaining": 0, "after": None}
+    assert retried == one_of_two
+    assert answer(api.post("/v1/inbox/retry", {"reason": "unknown_customer"})) == one_of_two
     factories.customer("initech")
-    assert answer(api.post("/v1/inbox/retry", {"all": True})) == {"accepted": 2, "duplicates": 0, "rejected": 1}
+    assert answer(api.post("/v1/inbox/retry", {"all": True})) == one_of_two | {"accepted": 2}
     evaluate_waiting(NOW)
     assert inbox(api) == ["keyless", "old"]
     assert inbox(api, status="resolved") == ["keyless", "i1", "g2", "g1"]
@@ -381,6 +398,11 @@ def test_retry_by_ids_by_reason_and_all(api: Api) -> None:
         {"all": "yes"},
         {"all": 1},
         {"all": True, "reason": "invalid"},
+        {"all": False, "reason": "invalid"},
+        {"ids": [1], "import": "imp_00000000000000000000000000"},
+        {"import": "imp_1"},
+        {"all": True, "after": -1},
+        {"after": 1},
         {"ids": []},
         {"ids": ["1"]},
         {"ids": [True]},
@@ -404,7 +426,10 @@ def test_a_retry_says_which_items_in_one_way(api: Api, body: Any) -> None:
 
 def test_an_import_from_open_to_closed(api: Api) -> None:
     opened = answer(api.post("/v1/imports", {"name": "history"}), 201)
-    assert set(opened) == {"id", "name", "status", "created_at", "closed_at", "customers"}
+    assert set(opened) == {
+        *("id", "name", "status", "created_at", "closed_at", "accepted", "duplicates", "rejected", "waiting"),
+        *("customers", "settlement_paused"),
+    }
     assert (opened["name"], opened["status"], opened["customers"]) == ("history", "open", 0)
     old = change(time="2019-01-01T00:00:00Z")
     answer(api.post("/v1/events", old, Import=opened["id"]), 202)
@@ -641,5 +666,14 @@ def test_outcomes_that_are_not_there(api: Api, text: str) -> None:
 
 def test_every_error_code_is_explained(api: Api) -> None:
     page = api.get("/v1/docs/errors").content.decode()
-    for code in ("id_conflict", "unknown_customer", "too_old", "in_future", "too_many_events", "import_closed"):
+    for code in (
+        "id_conflict",
+        "unknown_customer",
+        "too_old",
+        "in_future",
+        "event_too_large",
+        "too_many_events",
+        "import_closed",
+        "not_waiting",
+    ):
         assert f'id="{code}"' in page

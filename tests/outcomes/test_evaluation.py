@@ -92,11 +92,11 @@ def test_without_any_condition_events_are_evaluated_too() -> None:
     assert not Subject.objects.exists()
 
 
-def test_a_condition_hears_of_what_is_evaluated_after_it_was_made() -> None:
+def test_a_condition_hears_of_what_came_before_and_after_it_was_made() -> None:
     tell(("closed", {"ticket": "early"}))
     factories.condition(TICKET)
     tell(("closed", {"ticket": "late"}))
-    assert subjects() == [("solved", "late")]
+    assert subjects() == [("solved", "early"), ("solved", "late")]
 
 
 def test_a_limit_stops_after_the_batch_that_reaches_it(settings: Any) -> None:
@@ -123,7 +123,7 @@ KEYS: dict[str, tuple[Any, str | None]] = {
     "quotes and line ends": ("a\"b'c\n\t\\", "a\"b'c\n\t\\"),
     "of the greatest length": ("ä" * (MAX_KEY_BYTES // 2), "ä" * (MAX_KEY_BYTES // 2)),
     "too long": ("ä" * (MAX_KEY_BYTES // 2) + "x", None),
-    "far too long": ("".join(chr(0x4E00 + n % 20_000) for n in range(60_000)), None),
+    "as long as a text may be": ("".join(chr(0x4E00 + n) for n in range(8192)), None),
     "null": (None, None),
     "a list": (["T"], None),
     "an object": ({"id": "T"}, None),

@@ -189,3 +189,99 @@ def test_an_attempt_is_written_once_however_often_the_batch_is_tried(at: Any) ->
     evaluate_waiting(at(2026, 1, 1, 11))
     assert Outcome.objects.count() == 1
     assert Journal.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_an_attempt_that_late_evidence_moves_into_another_version_takes_its_repetition_over(at: Any) -> None:
+    """The first version bills a subject once, the next one again and again; the index that guards the first must not
+    bind the second.
+    """
+    factories.customer()
+    once = TICKET.replace("void when reopened\n", "")
+    factories.condition(once)
+    factories.condition(once + "repeat when reopened.later\n", effective_from=at(2026, 1, 1, 10))
+    factories.say("reopened", at(2026, 1, 1, 9), now=at(2026, 1, 1, 12))
+    factories.say("closed", at(2026, 1, 1, 11), now=at(2026, 1, 1, 12))
+    evaluate_waiting(at(2026, 1, 1, 12))
+    [outcome] = Outcome.objects.all()
+    assert (outcome.version.number, outcome.single) == (1, True)
+    # Closed before: that was confirmed and then credited by the reopening, so the later attempt begins at 11.
+    factories.say("closed", at(2026, 1, 1, 2), now=at(2026, 1, 1, 13))
+    evaluate_waiting(at(2026, 1, 1, 13))
+    outcome.refresh_from_db()
+    assert (outcome.state, outcome.version.number, outcome.single) == ("provisional", 2, False)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("first", "again", "state"), [("closed", "closed", "confirmed"), ("escalated", "escalated", "missed")]
+)
+def test_late_evidence_that_changes_nothing_leaves_what_is_booked(first: str, again: str, state: str, at: Any) -> None:
+    """A second closing that arrives after the first was settled: the outcome stands, and is not billed anew."""
+    factories.customer()
+    factories.condition(TICKET.replace("expire after 50 hours", "expire after 5 hours"))
+    factories.say(first, at(2026, 1, 1, 10), now=at(2026, 1, 3))
+    evaluate_waiting(at(2026, 1, 3))
+    settle_due(at(2026, 1, 3))
+    before = list(Outcome.objects.values_list("id", "state"))
+    assert [found for _, found in before] == [state]
+    factories.say(again, at(2026, 1, 1, 11), now=at(2026, 1, 3))
+    evaluate_waiting(at(2026, 1, 3))
+    settle_due(at(2026, 1, 3))
+    assert list(Outcome.objects.values_list("id", "state")) == before
+    # The attempt that was missed is so an hour later: silence began with the second event.
+    assert list(Journal.objects.filter(cause="late").values_list("clause", flat=True)) == (
+        [] if state == "confirmed" else ["restated"]
+    )
+
+
+@pytest.mark.django_db
+def test_late_evidence_that_moves_the_end_of_a_window_restates_what_is_booked(at: Any) -> None:
+    factories.customer()
+    factories.condition(SILENCE)
+    factories.say("closed", at(2026, 1, 1, 10), now=at(2026, 1, 3))
+    evaluate_waiting(at(2026, 1, 3))
+    settle_due(at(2026, 1, 3))
+    factories.say("closed", at(2026, 1, 1, 12), now=at(2026, 1, 3))
+    evaluate_waiting(at(2026, 1, 3))
+    [outcome] = Outcome.objects.all()
+    assert (outcome.state, outcome.settled_at) == ("confirmed", at(2026, 1, 1, 17))
+    assert outcome.journal.latest("id").clause == "restated"
+    # Moved to where it is not over yet, it is no longer confirmed.
+    factories.say("closed", at(2026, 1, 1, 16), now=at(2026, 1, 1, 18))
+    evaluate_waiting(at(2026, 1, 1, 18))
+    assert list(Outcome.objects.order_by("ordinal").values_list("state", flat=True)) == ["reversed", "provisional"]
+
+
+@pytest.mark.django_db
+def test_what_waits_to_be_booked_gives_way_to_what_late_evidence_computes(at: Any) -> None:
+    """Confirmed, its reversal computed and not booked yet; then an earlier reopening arrives: it is reversed once."""
+    factories.customer()
+    factories.condition(TICKET)
+    for kind, hour in (("closed", 0), ("reopened", 7)):
+        factories.say(kind, at(2026, 1, 1, hour), now=at(2026, 1, 2))
+    evaluate_waiting(at(2026, 1, 2))
+    settle_due(at(2026, 1, 2), until=at(2026, 1, 1, 6))
+    outcome = Outcome.objects.get()
+    assert (outcome.state, outcome.due_at) == ("confirmed", at(2026, 1, 1, 7))
+    factories.say("reopened", at(2026, 1, 1, 6), now=at(2026, 1, 2))
+    evaluate_waiting(at(2026, 1, 2))
+    settle_due(at(2026, 1, 2))
+    outcome = Outcome.objects.get(id=outcome.id)
+    assert (outcome.state, outcome.ended_at, outcome.due_at) == ("reversed", at(2026, 1, 1, 6), None)
+    moves = list(outcome.journal.order_by("id").values_list("from_state", "to_state"))
+    assert moves[-2:] == [("provisional", "confirmed"), ("confirmed", "reversed")]
+
+
+@pytest.mark.django_db
+def test_of_two_versions_the_one_that_started_last_is_in_force_whichever_was_made_last(at: Any) -> None:
+    """contracts says so of conditions, too (`contracts.versions.in_force`)."""
+    factories.customer()
+    factories.condition(TICKET)
+    for hour in (9, 8):
+        factories.condition(TICKET.replace("5 hours", f"{hour} hours"), effective_from=at(2026, 1, 1, hour))
+    for hour in (7, 8, 9):
+        factories.say("closed", at(2026, 1, 1, hour), now=at(2026, 1, 1, 10), ticket=str(hour))
+    evaluate_waiting(at(2026, 1, 1, 10))
+    numbers = Outcome.objects.order_by("subject__key").values_list("subject__key", "version__number")
+    assert list(numbers) == [("7", 1), ("8", 3), ("9", 2)]

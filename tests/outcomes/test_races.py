@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, transaction
 
-from outcomes import imports, inbox
+from access.invariants import Scope, check
+from outcomes import decisions, imports, inbox
+from outcomes.audit import INVARIANTS
+from outcomes.backfill import plan
 from outcomes.evaluation import evaluate_batch, evaluate_waiting
 from outcomes.intake import ImportClosed
 from outcomes.models import Event, ImportCustomer, InboxItem, Journal, Outcome, Pending, Subject, SubjectEvent
@@ -171,6 +174,7 @@ def test_two_batches_of_one_import_do_not_wait_for_each_other() -> None:
 def test_workers_on_the_same_partitions_evaluate_each_event_once(settings: Any) -> None:
     settings.EVALUATION_BATCH = 25
     factories.condition(TICKET)
+    plan(NOW)  # or workers may bring it once more what others are evaluating
     customers = [factories.customer(f"c{n}").key for n in range(5)]
     chance = random.Random(1)
     events = [
@@ -311,6 +315,81 @@ def test_sweeps_at_once_book_each_outcome_once(monkeypatch: pytest.MonkeyPatch) 
         chain(outcome)
 
 
+@pytest.mark.parametrize("seed", range(15))
+def test_an_event_accepted_before_the_sweep_began_wins(seed: int, monkeypatch: Any) -> None:
+    """Every ticket is due, and what follows is accepted and waits. Sweeps and evaluations run against each other: no
+    ticket is confirmed that its events leave unbilled, and each change is booked once.
+    """
+    chance = random.Random(seed)
+    monkeypatch.setattr("settlement.sweep.BATCH", chance.choice([1, 3, 1000]))
+    factories.condition(TICKET)
+    customers = [factories.customer(f"c{n}").key for n in range(3)]
+    tickets = {f"T{n}": chance.choice(customers) for n in range(15)}
+    send([event(ticket, customer=customer, ticket=ticket) for ticket, customer in tickets.items()], now=NOW)
+    evaluate_waiting(NOW)
+    tick = 1 / 3600e6
+    # Closed at 0, so due at 5.
+    follows: dict[tuple[str, float] | None, list[str]] = {
+        None: ["confirmed"],
+        ("reopened", 4): ["void"],
+        ("reopened", 5 - tick): ["void"],
+        ("reopened", 5): ["confirmed", "reversed"],
+        ("reopened", 5 + tick): ["confirmed", "reversed"],
+        ("escalated", 5 - tick): ["open", "missed"],
+        ("escalated", 5): ["confirmed"],
+    }
+    told = {ticket: chance.choice(list(follows)) for ticket in tickets}
+    then = [
+        event(f"then {ticket}", kind, hours, customer=tickets[ticket], ticket=ticket)
+        for ticket, (kind, hours) in ((ticket, follow) for ticket, follow in told.items() if follow)
+    ]
+    chance.shuffle(then)
+    send(then, now=NOW)
+
+    def evaluate() -> None:
+        while evaluate_batch(NOW, size=chance.choice([1, 2, 5])).events:
+            pass
+
+    def sweep() -> None:
+        for _ in range(8):
+            settle_due(NOW)
+
+    at_once(evaluate, sweep, sweep)
+    settle_due(NOW)
+    for ticket, follow in told.items():
+        assert chain(Outcome.objects.get(subject__key=ticket)) == ["open", "provisional", *follows[follow]], follow
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_sweeps_at_once_book_the_attempts_of_a_subject_in_their_order(seed: int, monkeypatch: Any) -> None:
+    """Charged, taken back and charged again before any sweep came by, then booked up to anywhere: however the sweeps
+    share the rows of a subject, never are two of its charges confirmed at once, and none stumbles over another.
+    """
+    chance = random.Random(seed)
+    monkeypatch.setattr("settlement.sweep.BATCH", chance.choice([1, 2, 5, 1000]))
+    factories.condition(TICKET)
+    factories.customer()
+    attempts = {f"T{n}": chance.randrange(1, 5) for n in range(12)}
+    events = []
+    for ticket, count in attempts.items():
+        for n in range(count):
+            events += [event(f"{ticket} closed {n}", "closed", 7 * n, ticket=ticket)]
+            events += [event(f"{ticket} reopened {n}", "reopened", 7 * n + 6, ticket=ticket)] if n < count - 1 else []
+    send(events, now=NOW)
+    evaluate_waiting(NOW)
+    settle_due(NOW, until=START + chance.choice([0, 5, 5.5, 12, 12.5, 19]) * HOUR)
+
+    def sweep() -> Counter[str]:
+        return sum((settle_due(NOW) for _ in range(3)), Counter())
+
+    at_once(sweep, sweep, sweep)
+    settle_due(NOW)
+    for ticket, count in attempts.items():
+        chains = [chain(outcome) for outcome in Outcome.objects.filter(subject__key=ticket).order_by("ordinal")]
+        begun = ["open", "provisional", "confirmed"]
+        assert chains == [[*begun, "reversed"]] * (count - 1) + [begun]
+
+
 def test_a_sweep_passes_over_what_an_evaluation_holds_and_takes_the_rest() -> None:
     factories.condition(TICKET)
     for customer in ("acme", "globex"):
@@ -324,3 +403,95 @@ def test_a_sweep_passes_over_what_an_evaluation_holds_and_takes_the_rest() -> No
     with uncommitted(hold):
         assert settle_due(NOW) == Counter(confirmed=1)
     assert settle_due(NOW) == Counter(confirmed=1)
+
+
+@pytest.mark.parametrize("booked_until", [0, 5.5])
+def test_a_charge_waits_while_the_reversal_of_the_one_before_is_in_other_hands(booked_until: float) -> None:
+    """Two confirmed charges of one subject are refused by the database: the sweep must not run into that, which would
+    take everything else of its batch along.
+    """
+    factories.condition(TICKET)
+    factories.customer()
+    send([event("a", "closed", 0), event("b", "reopened", 6), event("c", "closed", 7)], now=NOW)
+    send([event("else", "closed", 0, ticket="E")], now=NOW)
+    evaluate_waiting(NOW)
+    settle_due(NOW, until=START + booked_until * HOUR)
+
+    def hold() -> None:
+        list(Outcome.objects.filter(subject__key="T", ordinal=1).select_for_update())
+
+    with uncommitted(hold):
+        settle_due(NOW)
+        assert Outcome.objects.get(subject__key="E").state == "confirmed"
+        state = "confirmed" if booked_until else "provisional"
+        assert list(Outcome.objects.filter(subject__key="T").order_by("ordinal").values_list("state", flat=True)) == [
+            state,
+            "provisional",
+        ]
+    settle_due(NOW)
+    assert list(Outcome.objects.filter(subject__key="T").order_by("ordinal").values_list("state", flat=True)) == [
+        "reversed",
+        "confirmed",
+    ]
+
+
+# --- people's decisions -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_taking_back_against_sweep_and_events_leaves_one_end(seed: int, monkeypatch: Any) -> None:
+    """Every ticket is due and is taken back while sweeps run and more events arrive. Whoever comes first: each outcome
+    has one end and an unbroken journal, every decision stands, and the audit computes the same.
+    """
+    chance = random.Random(seed)
+    monkeypatch.setattr("settlement.sweep.BATCH", chance.choice([1, 3, 1000]))
+    factories.condition(TICKET)
+    factories.customer()
+    tickets = [f"T{n}" for n in range(10)]
+    send([event(f"first {ticket}", ticket=ticket) for ticket in tickets], now=NOW)
+    evaluate_waiting(NOW)
+    outcomes = list(Outcome.objects.values_list("id", flat=True))
+    refused = []
+
+    def take_back() -> None:
+        for pk in chance.sample(outcomes, k=len(outcomes)):
+            try:
+                decisions.take_back(pk, now=NOW, actor="Ann", reason="race")
+            except decisions.NotPossible as refusal:
+                refused.append(refusal.state)
+
+    def arrive() -> None:
+        for n, ticket in enumerate(tickets):
+            send([event(f"then {ticket}", chance.choice(["reopened", "closed"]), n % 5, ticket=ticket)], now=NOW)
+            evaluate_waiting(NOW)
+
+    def sweep() -> None:
+        for _ in range(5):
+            settle_due(NOW)
+
+    at_once(take_back, arrive, sweep)
+    settle_due(NOW)
+    for pk in outcomes:
+        states = chain(Outcome.objects.get(pk=pk))
+        ends = [state for state in states if state in ("void", "reversed")]
+        assert len(ends) == 1, states
+    assert set(refused) <= {"void", "reversed"}
+    for result in check(INVARIANTS, Scope(now=NOW, sample=None)):
+        assert (result.error, result.findings.violation_rows) == ("", []), result.invariant.name
+
+
+def test_two_people_take_one_outcome_back_once() -> None:
+    factories.condition(TICKET)
+    factories.customer()
+    send([event("e1")], now=NOW)
+    evaluate_waiting(NOW)
+    outcome = Outcome.objects.get()
+
+    def take_back() -> str:
+        try:
+            return decisions.take_back(outcome.pk, now=START + HOUR, actor="Ann", reason="race").state
+        except decisions.NotPossible as refusal:
+            return f"not possible: {refusal.state}"
+
+    assert Counter(at_once(*[take_back] * 4)) == {"void": 1, "not possible: void": 3}
+    assert chain(Outcome.objects.get()) == ["open", "provisional", "void"]

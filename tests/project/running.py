@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from billing_project import embedded
+from billing_project import embedded, services
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,11 +49,37 @@ class Home:
 
 
 @contextlib.contextmanager
-def home(path: Path) -> Iterator[Home]:
+def home(path: Path, like: Path | None = None) -> Iterator[Home]:
+    """A home for the block, its servers stopped afterwards; it begins as a copy of ``like``, or with nothing."""
+    if like is not None:
+        # By `cp`: the data belong to whom PostgreSQL runs as, and a few file systems copy without copying.
+        subprocess.run(["cp", "-a", "--reflink=auto", f"{like}/.", str(path)], check=True)
     try:
         yield Home(path)
     finally:
         embedded.stop_all(path)
+
+
+@contextlib.contextmanager
+def served(here: Home) -> Iterator[tuple[int, str]]:
+    """The web server of an installation whose tables are there: its port, and a key with the scope admin. It must not
+    have failed.
+    """
+    status, said = here.run("create_api_key", "test", "--scopes", "admin")
+    assert status == 0, said
+    [key] = [word for word in said.split() if word.startswith("hf_live_")]
+    port, log = services.free_port(), here.path / "web.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(services.web(port), cwd=ROOT, env=here.env, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            up = f"http://{services.HOST}:{port}/healthz"
+            wait_until(lambda: server.poll() is not None or answers(up), 60)
+            assert server.poll() is None, log.read_text()
+            yield port, key
+        finally:
+            server.terminate()
+            server.wait(30)
+    assert b"Traceback" not in log.read_bytes()
 
 
 def answers(url: str) -> bool:

@@ -1,5 +1,6 @@
 """`manage.py pump`: everything gets done without a broker."""
 
+import json
 from datetime import timedelta
 from io import StringIO
 
@@ -10,6 +11,9 @@ from django.utils import timezone
 from outcomes.models import Outcome, Pending
 from tests.outcomes import factories
 from tests.outcomes.test_lifecycle import TICKET
+from tests.webhooks.conftest import Receiver, make_receiver, receiver, subscribe
+
+__all__ = ["make_receiver", "receiver"]
 
 
 @pytest.mark.django_db
@@ -31,3 +35,20 @@ def test_once_does_all_there_is_to_do() -> None:
 def test_a_pause_that_is_none_is_refused() -> None:
     with pytest.raises(CommandError, match="--every must be"):
         call_command("pump", "--every", "0")
+
+
+@pytest.mark.django_db
+def test_it_sends_webhooks_as_well(receiver: Receiver) -> None:
+    now = timezone.now()
+    subscribe(receiver, "outcome.confirmed", "event.rejected", now=now)
+    factories.customer()
+    factories.condition(TICKET)
+    factories.say("closed", now - timedelta(days=3), now=now)
+    factories.say("closed", now - timedelta(days=90), now=now)
+    out = StringIO()
+    call_command("pump", "--once", stdout=out)
+    assert "2 webhooks sent" in out.getvalue()
+    assert sorted(json.loads(request.body)["type"] for request in receiver.accepted) == [
+        "event.rejected",
+        "outcome.confirmed",
+    ]

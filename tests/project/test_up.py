@@ -8,6 +8,7 @@ from pathlib import Path
 
 from billing_project.services import free_port
 from tests.project.running import ROOT, Home, answers, home, wait_until
+from tests.project.test_demo import rows
 
 BLOCK = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
@@ -44,7 +45,7 @@ def test_up_and_the_first_outcome_of_the_readme(tmp_path: Path) -> None:
             assert len(blocks) == 4
             printed = typed(here, port, blocks)
             assert '"accepted":6' in printed
-            wait_until(lambda: '"state": "provisional"' in typed(here, port, [*blocks[:1], blocks[2]]), 30)
+            wait_until(lambda: rows(tmp_path, "SELECT count(*) FROM outcomes_pending") == [(0,)], 30)
             final = typed(here, port, [*blocks[:1], blocks[2], blocks[3]])
             states = dict(
                 zip(re.findall(r'"subject": "(T-\d)"', final), re.findall(r'"state": "(\w+)"', final), strict=True)

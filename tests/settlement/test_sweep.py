@@ -1,17 +1,19 @@
 """When what is computed becomes final: at its own instant, once its past is known, whenever the sweep comes."""
 
+import random
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 from freezegun import freeze_time
 
 from contracts.models import Contract, ContractVersion, Customer, RateCard
 from outcomes import imports
 from outcomes.evaluation import evaluate_waiting
-from outcomes.models import Journal, Outcome, Pending
+from outcomes.models import Event, Journal, Outcome, Pending
 from settlement import sweep, tasks
 from settlement.sweep import settle_due
 from settlement.watermark import watermarks
@@ -114,9 +116,55 @@ def test_held_back_three_days_the_instants_are_the_same() -> None:
     assert set(Journal.objects.filter(cause="clock").values_list("recorded_at", flat=True)) == {LATER + 3 * DAY}
 
 
-def test_the_journal_is_in_order_of_due() -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_held_back_three_days_it_books_what_regular_sweeps_book(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was told in the meantime, void, lapsed, missed, reversed and billed anew: the same rows in each
+    outcome's journal, at the same instants.
+    """
+    chance = random.Random(seed)
+    factories.condition(TICKET.replace("solved", "other").replace("after 50 hours", "after 9 hours"))
+    story = [
+        (f"e{n}", chance.choice(["closed", "closed", "reopened", "escalated"]), chance.randrange(72 * 60), f"T{n % 25}")
+        for n in range(120)
+    ]
+
+    def book(regularly: bool) -> list[tuple[Any, ...]]:
+        monkeypatch.setattr("settlement.sweep.BATCH", chance.choice([1, 7, 1000]))
+        with transaction.atomic():
+            for hour in range(3, 73, 3):
+                now = START + hour * HOUR
+                told = [
+                    {"id": name, "type": kind, "customer": "acme", "time": START + timedelta(minutes=minute),
+                     "data": {"ticket": ticket}}
+                    for name, kind, minute, ticket in sorted(story, key=lambda told: told[2])
+                    if hour - 3 <= minute / 60 < hour
+                ]  # fmt: skip
+                assert {result.status for result in send(told, now=now)} <= {"accepted"}
+                evaluate_waiting(now)
+                if regularly or hour == 72:
+                    settle_due(now)
+            names = dict(Event.objects.values_list("seq", "event_id")) | {None: None}
+            rows = list(
+                Journal.objects.order_by("outcome__condition", "outcome__subject__key", "outcome__ordinal", "id")
+                .values_list(
+                    "event_seq", "outcome__condition__slug", "outcome__subject__key", "outcome__ordinal", "from_state",
+                    "to_state", "cause", "clause", "effective_at",
+                )
+            )  # fmt: skip
+            transaction.set_rollback(True)
+        return [(names[row[0]], *row[1:]) for row in rows]
+
+    held = book(regularly=False)
+    assert held == book(regularly=True)
+    assert {row[5] for row in held} == {"open", "provisional", "confirmed", "void", "missed", "reversed"}
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_the_journal_is_in_order_of_due(queued: bool) -> None:
     tell(*(("closed", hours, f"T{hours}") for hours in (7, 3, 9, 1, 4)))
-    settle_due(LATER)
+    if queued:
+        tell(*(("reopened", hours + 7, f"T{hours}") for hours in (7, 3, 9, 1, 4)))
+    settle_due(LATER + 3 * DAY)
     assert journal(to_state="confirmed") == [("confirmed", hours + 5) for hours in (1, 3, 4, 7, 9)]
 
 
@@ -175,15 +223,15 @@ def test_an_event_ahead_of_the_clock_does_not_carry_the_watermark_ahead() -> Non
 @pytest.mark.parametrize("queued", [False, True])
 def test_an_event_accepted_while_the_sweep_prepares_is_seen(queued: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     tell(("closed", 0), *([("reopened", 7)] if queued else []))
-    paused, calls = sweep.paused_customers, []
+    kept, calls = sweep._kept, []
 
-    def meanwhile() -> list[int]:
+    def meanwhile(cursor: Any) -> Any:
         calls.append(1)
         if len(calls) == (1 if queued else 2):  # rows with a queue are swept first, then those of the clock alone
             say("escalated", START + 4 * HOUR, now=LATER)
-        return paused()
+        return kept(cursor)
 
-    monkeypatch.setattr(sweep, "paused_customers", meanwhile)
+    monkeypatch.setattr(sweep, "_kept", meanwhile)
     assert settle_due(LATER) == Counter()
     monkeypatch.undo()
     evaluate_waiting(LATER)

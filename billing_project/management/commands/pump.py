@@ -11,13 +11,16 @@ from django.utils import timezone
 from invoicing import billing
 from outcomes.evaluation import evaluate_waiting
 from settlement.sweep import settle_due
+from webhooks.delivery import deliver_due
 
 # Evaluation hands over to settlement after so many events, so that a long queue does not put settling off.
 EVENTS_PER_ROUND = 20_000
+# Begins no further webhooks after so long, so that slow receivers put the rest off by seconds only.
+WEBHOOK_SECONDS = 2.0
 
 
 class Command(BaseCommand):
-    help = "Evaluate, settle and bill in a loop without a broker: the very functions that the Celery tasks call."
+    help = "Evaluate, settle, bill and send webhooks in a loop without a broker, by the functions that Celery calls."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="until nothing is left to do now, then end")
@@ -45,8 +48,11 @@ class Command(BaseCommand):
         events = evaluate_waiting(now, limit=EVENTS_PER_ROUND)
         settled = settle_due(now).total()
         issued = len(billing.run(now=now).issued)
-        if events or settled or issued:
+        # Read after the others' commits, by a clock that has gone on.
+        sent = deliver_due(timezone.now(), seconds=WEBHOOK_SECONDS)
+        if events or settled or issued or sent:
             self.stdout.write(
-                f"{now:%H:%M:%S}  {events:,} events, {settled:,} outcomes settled, {issued:,} invoices issued"
+                f"{now:%H:%M:%S}  {events:,} events, {settled:,} outcomes settled, {issued:,} invoices issued, "
+                f"{sent:,} webhooks sent"
             )
-        return bool(events or settled or issued)
+        return bool(events or settled or issued or sent)

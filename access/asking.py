@@ -1,0 +1,105 @@
+"""A page of the admin that asks before something is done: what would be done, to what, and why.
+
+A link only ever leads to this page; the POST of its form is what acts, so no crawler and no link can.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+
+from access.errors import ApiError
+from access.readonly import ReadOnly
+
+
+class Asked(NamedTuple):
+    """An input of the page: its name in the POST, what it asks for, a hint; ``required`` or not."""
+
+    name: str
+    label: str
+    hint: str = ""
+    required: bool = True
+    max_length: int = 1000
+
+
+def entered(request: HttpRequest, inputs: Sequence[Asked]) -> tuple[dict[str, str], str]:
+    """What a POST brings for the inputs, trimmed, and what is missing of it, as a sentence; empty where nothing is."""
+    given = {one.name: request.POST.get(one.name, "").strip()[: one.max_length] for one in inputs}
+    missing = [one.label for one in inputs if one.required and not given[one.name]]
+    return given, "; ".join(f"{label}: this is needed." for label in missing)
+
+
+def ask(
+    model_admin: Any,
+    request: HttpRequest,
+    question: str,
+    facts: Sequence[Any],
+    verb: str,
+    back: str,
+    *,
+    inputs: Sequence[Asked] = (),
+    hidden: Sequence[tuple[str, str]] = (),
+    problem: str = "",
+) -> HttpResponse:
+    """The page. ``verb`` stands on its button, ``back`` is where the other button leads; ``problem`` says what was
+    wrong with what was entered, which stays in the inputs.
+    """
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": question,
+        "question": question,
+        "facts": [fact for fact in facts if fact],
+        "verb": verb,
+        "back": back,
+        "inputs": [one._asdict() | {"value": request.POST.get(one.name, "")} for one in inputs],
+        "hidden": hidden,
+        "problem": problem,
+    }
+    return TemplateResponse(request, "access/ask.html", context)
+
+
+class Asks(ReadOnly):
+    """Rows that change by use cases alone, each asked for on a page of its own; what the use case refuses is said
+    there. A mixin of admins; put it first. ``refusals`` are the exceptions that say no.
+    """
+
+    model: Any
+    admin_site: Any
+    log_change: Callable[..., Any]
+    refusals: ClassVar[tuple[type[Exception], ...]] = (ApiError,)
+
+    def has_act_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Who may change these rows, although no form does."""
+        options = self.model._meta
+        return request.user.has_perm(f"{options.app_label}.change_{options.model_name}")
+
+    def question(
+        self,
+        request: HttpRequest,
+        question: str,
+        facts: Sequence[Any],
+        verb: str,
+        back: str,
+        inputs: Sequence[Asked],
+        act: Callable[[dict[str, str]], Any],
+    ) -> HttpResponse:
+        """Ask; on the POST ``act`` with what was entered, note in the history of the row it answers, and go back."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        problem = ""
+        if request.method == "POST":
+            given, problem = entered(request, inputs)
+            if not problem:
+                try:
+                    changed = act(given)
+                except self.refusals as refusal:
+                    problem = getattr(refusal, "message", str(refusal))
+                else:
+                    self.log_change(request, changed, f"{verb}: {given.get('reason') or given.get('note') or ''}")
+                    messages.success(request, f"{verb}: done.")
+                    return redirect(back)
+        return ask(self, request, question, facts, verb, back, inputs=inputs, problem=problem)

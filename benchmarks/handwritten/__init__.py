@@ -1,0 +1,1 @@
+"""The intake that a team would write by hand with Django REST framework: what ours is compared with."""

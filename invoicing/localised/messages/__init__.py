@@ -1,0 +1,1 @@
+"""The words of invoices and credit notes, a module for each language."""

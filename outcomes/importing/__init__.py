@@ -1,0 +1,1 @@
+"""Files of events, loaded by `manage.py import_events` (docs/imports.md)."""
