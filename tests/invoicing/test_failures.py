@@ -25,6 +25,7 @@ from tests.outcomes.test_races import uncommitted
 FEBRUARY, MARCH, MARCH_1, APRIL_1 = at("2026-02-10"), at("2026-03-10"), at("2026-03-01"), at("2026-04-01")
 BETA = "(SELECT id FROM contracts_customer WHERE key = 'beta')"
 BETAS_CONTRACT = f"(SELECT id FROM contracts_contract WHERE customer_id = {BETA})"
+NOT_BILLED = "id NOT IN (SELECT outcome_id FROM invoicing_lineoutcome)"
 BETAS_VERSION = f"(SELECT id FROM contracts_contractversion WHERE contract_id = {BETAS_CONTRACT})"
 
 
@@ -81,7 +82,7 @@ class Spoilt:
 PARKED = [
     Spoilt(
         "an amount beyond what can be booked",
-        f"UPDATE outcomes_outcome SET quantity = 1e20 WHERE customer_id = {BETA}",
+        f"UPDATE outcomes_outcome SET quantity = 1e20 WHERE customer_id = {BETA} AND {NOT_BILLED}",
         f"UPDATE outcomes_outcome SET quantity = 1 WHERE customer_id = {BETA}",
         "beyond the largest amount",
     ),

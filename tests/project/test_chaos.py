@@ -13,6 +13,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,20 @@ class Installation:
         process.wait()
         self.ended.append(process.pid)
         self.start(name)
+
+    def wait_until(self, true: Callable[[], bool], seconds: float = 60) -> None:
+        """Poll ``true()``, and start again what ended by itself, as a supervisor does: Celery ends where its first
+        child is killed before it is up.
+        """
+
+        def looked() -> bool:
+            for name, process in self.running.items():
+                if process.poll() is not None:
+                    self.ended.append(process.pid)
+                    self.start(name)
+            return true()
+
+        wait_until(looked, seconds)
 
     def stop(self) -> None:
         for group in [*self.ended, *(process.pid for process in self.running.values())]:
@@ -148,13 +163,13 @@ def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(tmp_path: Pa
         try:
             for name in installation.commands:
                 installation.start(name)
-            wait_until(lambda: answers(f"http://{HOST}:{installation.port}/readyz"))
+            installation.wait_until(lambda: answers(f"http://{HOST}:{installation.port}/readyz"))
             api = Api(HOST, installation.port, key)
             import_id = api.post("/imports", {"name": "chaos"})["id"]
             clients = send_while_killing(installation, api, import_id, chance)
             # What a killed worker or a lost wake-up left behind, the scheduler's sweep finds.
-            wait_until(lambda: rows(tmp_path, "SELECT count(*) FROM outcomes_pending") == [(0,)], 240)
-            wait_until(lambda: answers(f"http://{HOST}:{installation.port}/readyz"))
+            installation.wait_until(lambda: rows(tmp_path, "SELECT count(*) FROM outcomes_pending") == [(0,)], 240)
+            installation.wait_until(lambda: answers(f"http://{HOST}:{installation.port}/readyz"))
             api.post(f"/imports/{import_id}/close")
         finally:
             installation.stop()
@@ -187,10 +202,9 @@ def send_while_killing(installation: Installation, api: Api, import_id: str, cha
     for client in clients:
         client.start()
     for moment, what in zip(moments, chance.sample(KILLS, k=len(KILLS)), strict=True):
-        wait_until(lambda moment=moment: total - batches.qsize() >= moment, 120)  # type: ignore[misc]
+        installation.wait_until(lambda moment=moment: total - batches.qsize() >= moment, 120)  # type: ignore[misc]
         installation.kill(what)
     for client in clients:
-        client.join(240)
-        assert not client.is_alive()
+        installation.wait_until(lambda client=client: not client.is_alive(), 240)  # type: ignore[misc]
         assert client.failure is None
     return clients
