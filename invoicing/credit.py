@@ -102,8 +102,8 @@ class TakenBack:
     outcomes: int
 
 
-# Found from what the documents' customers took back, of which there is little, not from what they were billed; and once:
-# by old statistics, which know nothing of new documents, it would be looked for again for each outcome they bill.
+# Found from what the documents' customers took back, of which there is little, not from what they were billed; and
+# once: by old statistics, which know nothing of new documents, it would be found for each outcome they bill.
 _TAKEN_BACK = """
 WITH wanted AS (SELECT d.id, d.customer_id FROM {table} d WHERE d.id = ANY(%(documents)s)),
 taken_back AS MATERIALIZED (
