@@ -178,12 +178,13 @@ _COUNTING = (rating.USAGE, rating.DISCOUNT, rating.MAXIMUM, rating.MINIMUM, rati
 # What stands on documents by period: what counts towards commitments, and what was drawn from each.
 _COUNTED = """
 SELECT l.period_start, l.period_end, (l.details ->> 'commitment_id')::bigint, sum(l.amount_minor)
-FROM invoicing_invoiceline l
-LEFT JOIN invoicing_invoice i ON i.id = l.invoice_id LEFT JOIN invoicing_creditnote n ON n.id = l.credit_note_id
-WHERE coalesce(i.contract_id, n.contract_id) = %(contract)s AND i.status IS DISTINCT FROM 'void'
-  AND coalesce(i.id <> %(without)s::uuid, true)
-  AND (l.kind IN ('usage', 'discount', 'maximum', 'minimum', 'cap', 'drawdown')
-       OR (l.kind = 'fee' AND l.details -> 'counts' = 'true'))
+FROM (SELECT l.* FROM invoicing_invoice i JOIN invoicing_invoiceline l ON l.invoice_id = i.id
+      WHERE i.contract_id = %(contract)s AND i.status <> 'void' AND i.id IS DISTINCT FROM %(without)s::uuid
+      UNION ALL
+      SELECT l.* FROM invoicing_creditnote n JOIN invoicing_invoiceline l ON l.credit_note_id = n.id
+      WHERE n.contract_id = %(contract)s) l
+WHERE l.kind IN ('usage', 'discount', 'maximum', 'minimum', 'cap', 'drawdown')
+   OR (l.kind = 'fee' AND l.details -> 'counts' = 'true')
 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 

@@ -136,9 +136,16 @@ class Command(BaseCommand):
         return agree and billed
 
     def _where_next(self) -> None:
+        invoice = Invoice.objects.exclude(number=None).order_by("-total_minor").select_related("customer")[0]
+        customer = invoice.customer.key
         self.console.print(
             f"\nThe PDFs: {settings.HOME / 'invoices'}\n"
             "Next:  make up                  the admin and the API on this data, http://127.0.0.1:8000\n"
             "       samples/helpdesk/        the files behind it: condition, rate card, contracts\n"
             "       README.md                a first outcome of your own, in five minutes\n"
+            "As its customer (.venv/bin/python manage.py …):\n"
+            f"       portal_link {customer!r}    a link to what it sees, while make up runs\n"
+            f"       evidence {invoice.number} --out pack.jsonl, then\n"
+            "       .venv/bin/python invoicing/evidence/verify_evidence.py pack.jsonl    its bill, recounted offline\n",
+            soft_wrap=True,
         )
