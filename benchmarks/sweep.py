@@ -18,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,6 +44,7 @@ _CHANGES = {
     ("first_time", "last_time", "met_at", "settles_at", "due_at", "effective_at", "recorded_at"), _NEXT_TIME
 )
 SWEEP, RAW, LATE = "settle_due", "bare UPDATE and COPY", "settle_due, unvacuumed"
+TWO = "settle_due, two at once"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def main() -> int:
     sizes = TINY if chosen.tiny else QUICK if chosen.quick else Sizes()
     if chosen.stored:
         sizes = Sizes(sizes.few, sizes.many, sizes.held, chosen.stored, sizes.rounds)
-    if sizes.stored < 2 * (sizes.rounds + 1) * (sizes.few + sizes.many) + sizes.held:
+    if sizes.stored < 2 * (sizes.rounds + 1) * sizes.few + 3 * sizes.rounds * sizes.many + sizes.held:
         print(f"--stored {sizes.stored:,} is less than what becomes due in the run.", file=sys.stderr)
         return 2
     home.end_on_sigterm()
@@ -150,10 +152,11 @@ class Bench:
         for _ in range(sizes.rounds):
             self.sweep(few)
         self.plan = self.explain(sizes.few)
-        many, raw = (self._row(what, sizes.many, sizes.stored) for what in (SWEEP, RAW))
-        # In turn, so that what else the machine does falls on both.
+        many, two, raw = (self._row(what, sizes.many, sizes.stored) for what in (SWEEP, TWO, RAW))
+        # In turn, so that what else the machine does falls on all.
         for _ in range(sizes.rounds):
             self.sweep(many)
+            self.sweep(two, at_once=2)
             self.raw(raw)
         self.sweep(self._row(SWEEP, sizes.held, sizes.stored))
         # Now what has become final since the last vacuum still stands in the index.
@@ -167,15 +170,29 @@ class Bench:
 
     # --- What is measured ---
 
-    def sweep(self, figures: Figures) -> None:
+    def sweep(self, figures: Figures, at_once: int = 1) -> None:
+        """By one sweep, or by as many as workers begin while the first has not ended."""
+        from django.db import connection
+
         from settlement.sweep import settle_due
 
         until = self._until(figures.due)
 
-        def work() -> None:
-            check("outcomes confirmed", settle_due(until)["confirmed"], figures.due)
+        def confirmed(_: int) -> int:
+            try:
+                return settle_due(until)["confirmed"]
+            finally:
+                if at_once > 1:
+                    connection.close()  # that of its thread
 
-        self._measure(figures, work)
+        def work() -> None:
+            if at_once == 1:
+                check("outcomes confirmed", confirmed(0), figures.due)
+                return
+            with ThreadPoolExecutor(at_once) as pool:
+                check("outcomes confirmed", sum(pool.map(confirmed, range(at_once))), figures.due)
+
+        self._measure(figures, work, in_order=at_once == 1)
 
     def raw(self, figures: Figures) -> None:
         """What no sweep can do without: the rows known beforehand, the same batches, as many commits."""
@@ -203,7 +220,7 @@ class Bench:
         """The instant at which so many more are due."""
         return self.first_due + (self.settled + due - 1) * PACE
 
-    def _measure(self, figures: Figures, work: Callable[[], None]) -> None:
+    def _measure(self, figures: Figures, work: Callable[[], None], *, in_order: bool = True) -> None:
         newest = self._count("SELECT coalesce(max(id), 0) FROM outcomes_journal")
         with Watch(self.pids) as watch:
             began = time.perf_counter()
@@ -211,15 +228,17 @@ class Bench:
             figures.seconds.append(time.perf_counter() - began)
         figures.cpu.update(watch.cpu)
         self.settled += figures.due
-        self._verify(figures, newest)
+        self._verify(figures, newest, in_order)
         say(f"{figures.what}: {figures.due:,} of {figures.stored:,} in {figures.seconds[-1]:.3f} s")
 
-    def _verify(self, figures: Figures, newest: int) -> None:
-        """Each has its row in the journal, at its instant, in the order of due; and nothing else became final."""
+    def _verify(self, figures: Figures, newest: int, in_order: bool) -> None:
+        """Each has its row in the journal, at its instant, in the order of due (what one sweep writes has it); and
+        nothing else became final.
+        """
         [written] = self.database.execute(_WRITTEN, [newest]).fetchall()
         check("journal rows", written[0], figures.due)
         check("outcomes in the journal", written[1], figures.due)
-        check("journal rows out of order", written[2], 0)
+        check("journal rows out of order", written[2] if in_order else 0, 0)
         due = "SELECT count(*) FROM outcomes_outcome WHERE due_at <= %s"
         check("outcomes left due", self._count(due, self.first_due + (self.settled - 1) * PACE), 0)
         final = """
@@ -347,7 +366,8 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _aims(rows: Sequence[Figures], sizes: Sizes) -> Iterator[report.Aim]:
     found = {(row.what, row.due, row.stored): row for row in rows}
     many = found[SWEEP, sizes.many, sizes.stored]
-    yield report.Aim(f"{sizes.many:,} due: outcomes/s", many.per_second, 50_000)
+    two = found[TWO, sizes.many, sizes.stored]
+    yield report.Aim(f"{sizes.many:,} due: outcomes/s, two at once", two.per_second, 50_000)
     raw = found[RAW, sizes.many, sizes.stored]
     yield report.Aim(f"{sizes.many:,} due: outcomes/s, sweep / {RAW}", many.per_second / raw.per_second, 0.5)
     for due in (sizes.few, sizes.many):

@@ -55,6 +55,7 @@ class Documents:
         invoices = Invoice.objects.filter(contract=agreement.id).exclude(status=Status.VOID).select_related("customer")
         self.invoices = list(invoices.order_by("period_start", "ordinal"))
         notes = list(CreditNote.objects.filter(contract=agreement.id, kind=CreditNote.Kind.AUTOMATIC).order_by("id"))
+        self.notes = {one.id for one in notes}
         self.issued = [one for one in self.invoices if one.status != Status.DRAFT]
         self.drafts = [one for one in self.invoices if one.status == Status.DRAFT and one.kind == Invoice.Kind.PERIOD]
         self.note = next((one for one in notes if one.status == CreditNote.Status.DRAFT), None)
@@ -66,6 +67,16 @@ class Documents:
         # The old rule rounded each line by itself; what was billed by it is left as it is unless something moves it.
         self.old = {one.period_start for one in self.issued if one.content_format == 1}
         self.advanced = {period for one in self.issued for period in standing.in_advance(one)}
+
+    def standing(self, but: Invoice | None = None) -> set[UUID]:
+        """The ids of all; of a credit note that a person has not approved yet, too. For a draft, ``but``, itself and
+        drafts of later periods are left out: those are made after it.
+        """
+        mine = self.invoices
+        if but is not None:
+            place = but.period_start, but.ordinal
+            mine = [one for one in mine if one.status != Status.DRAFT or (one.period_start, one.ordinal) < place]
+        return {one.id for one in mine} | self.notes
 
     @cached_property
     def undone(self) -> list[Undone]:
@@ -163,9 +174,9 @@ def wanted_of(grid: Grid, documents: Documents, due: Collection[int], looked: Co
     return wanted
 
 
-def billed_of(grid: Grid, wanted: Iterable[Wanted], but: Invoice | None = None) -> Billed:
+def billed_of(grid: Grid, documents: Documents, wanted: Iterable[Wanted], but: Invoice | None = None) -> Billed:
     """What documents say of these periods."""
-    return standing.billed(grid.agreement, {one.period.start for one in wanted}, but)
+    return standing.billed(grid.agreement, {one.period.start for one in wanted}, documents.standing(but))
 
 
 def _written(
@@ -178,7 +189,7 @@ def _written(
 ) -> tuple[Facts, list[Section]]:
     """The sections of these periods, with what they bill and take back on lines to be."""
     wanted = wanted_of(grid, documents, due, looked)
-    billed = billed_of(grid, wanted, but)
+    billed = billed_of(grid, documents, wanted, but)
     trusted = documents.trusted(grid, billed)
     facts = sections.put_on_lines(grid, billed, fresh, documents.undone, {*due, *looked}, trusted)
     return facts, sections.sections(facts, wanted, but)
@@ -264,7 +275,7 @@ def owed_alone(grid: Grid, documents: Documents, indexes: Collection[int]) -> se
     if not found:
         return set()
     wanted = wanted_of(grid, documents, found, ())
-    facts = sections.as_it_stands(grid, billed_of(grid, wanted), (), (), ())
+    facts = sections.as_it_stands(grid, billed_of(grid, documents, wanted), (), (), ())
     units = units_of(grid, sections.sections(facts, wanted), found)
     return {unit.index for unit in units if unit.own and unit.amount_minor}
 
@@ -399,7 +410,7 @@ class _Run:
         if not wanted:
             return [], set()
         late = [group for group in fresh if group.period in looked]
-        billed = billed_of(self.grid, wanted)
+        billed = billed_of(self.grid, self.documents, wanted)
         trusted = self.documents.trusted(self.grid, billed)
         facts = sections.as_it_stands(self.grid, billed, late, self.documents.undone, (Which.UNBILLED,), trusted)
         units = units_of(self.grid, sections.sections(facts, wanted), ())

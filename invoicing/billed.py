@@ -16,7 +16,7 @@ from contracts.models import Price as PriceRow
 from contracts.prices import fields_of
 from contracts.terms import Agreement
 from invoicing.domain.owing import Booked, Counted, Key
-from invoicing.models import CreditNote, Invoice, InvoiceLine, Status
+from invoicing.models import CreditNote, Invoice, InvoiceLine
 from invoicing.tariff import is_plain
 from invoicing.terms_used import TermsUsed
 
@@ -61,24 +61,14 @@ class Billed:
         return found
 
 
-def billed(agreement: Agreement, starts: Collection[datetime], but: Invoice | None = None) -> Billed:
-    """What all documents that stand say of the periods that begin at ``starts``; of a credit note that a person has not
-    approved yet, too. One query.
-
-    For a draft, ``but``, itself and drafts of later periods are left out: those are made after it.
-    """
-    lines = InvoiceLine.objects.filter(period_start__in=list(starts)).select_related("invoice", "price")
-    standing = Q(invoice__contract=agreement.id) & ~Q(invoice__status=Status.VOID)
-    if but is not None:
-        later = Q(invoice__period_start__gt=but.period_start)
-        later |= Q(invoice__period_start=but.period_start, invoice__ordinal__gt=but.ordinal)
-        standing &= ~Q(invoice=but.pk) & ~(later & Q(invoice__status=Status.DRAFT))
-    notes = Q(credit_note__contract=agreement.id, credit_note__kind=CreditNote.Kind.AUTOMATIC)
-    # By one condition with OR it would read the lines of all customers.
-    both = lines.filter(standing).union(lines.filter(notes).exclude(kind=InvoiceLine.Kind.GOODWILL), all=True)
+def billed(agreement: Agreement, starts: Collection[datetime], documents: Collection[UUID]) -> Billed:
+    """What these documents of the contract say of the periods that begin at ``starts``. One query, or none."""
     found: dict[datetime, list[InvoiceLine]] = defaultdict(list)
-    for line in both:
-        found[line.period_start].append(line)
+    if documents:
+        on_them = Q(invoice__in=documents) | Q(credit_note__in=documents)
+        lines = InvoiceLine.objects.filter(on_them, period_start__in=list(starts))
+        for line in lines.exclude(kind=InvoiceLine.Kind.GOODWILL).select_related("invoice", "price"):
+            found[line.period_start].append(line)
     return on_documents(agreement, {start: sorted(some, key=_age) for start, some in found.items()})
 
 

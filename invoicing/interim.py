@@ -86,7 +86,7 @@ class _Running:
         self.index = len(grid.periods) - 1
         self.period = grid.periods[self.index]
         self.documents = Documents(self.agreement)
-        self.billed = standing.billed(self.agreement, {self.period.start})
+        self.billed = standing.billed(self.agreement, {self.period.start}, self.documents.standing())
 
     def bill(self) -> Balanced:
         fresh = self._fresh()

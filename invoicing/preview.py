@@ -89,7 +89,7 @@ def _running(agreed: Terms, grid: Grid, running: int) -> tuple[Part, Part, Part]
     # What ended and is to be billed by the next run.
     open_yet = {group.period for group in (*certain, *pending)} - looked - {running}
     wanted += [Wanted(grid.periods[index], closes=True) for index in open_yet]
-    billed = balancing.billed_of(grid, wanted)
+    billed = balancing.billed_of(grid, documents, wanted)
     trusted = documents.trusted(grid, billed)
     sure = sections.as_it_stands(grid, billed, certain, documents.undone, (Which.UNBILLED,), trusted)
     form = _form(agreement, grid.periods[running])
@@ -193,13 +193,14 @@ def before_and_after(customer_id: int, before: Terms, after: Terms, now: datetim
             selection.grid_of(terms_, one, until=now + datetime.resolution)
             for terms_, one in ((before, known), (after, agreement))
         ]
-        closed = balancing.Documents(agreement).closed
+        documents = balancing.Documents(agreement)
+        closed = documents.closed
         wanted = []
         for period in grids[1].periods:
             running = period == grids[1].periods[-1] and agreement.covers(now)
             if period.end > since and (running or period.start in closed):
                 wanted.append(period)
-        parts = [_whole(grid, wanted, running=agreement.covers(now)) for grid in grids]
+        parts = [_whole(grid, documents, wanted, running=agreement.covers(now)) for grid in grids]
         for period in wanted:
             mine = [part.get(period.start, Part((), 0)) for part in parts]
             if period.start not in closed or mine[0].total_minor != mine[1].total_minor:
@@ -207,7 +208,9 @@ def before_and_after(customer_id: int, before: Terms, after: Terms, now: datetim
     return found
 
 
-def _whole(grid: Grid, periods: Sequence[Period], *, running: bool) -> dict[datetime, Part]:
+def _whole(
+    grid: Grid, documents: balancing.Documents, periods: Sequence[Period], *, running: bool
+) -> dict[datetime, Part]:
     """By its start, everything that a period comes to under the terms of the grid, whatever is invoiced of it: what is
     confirmed, and of the last period of the grid, where it is ``running``, what is provisional.
     """
@@ -223,7 +226,7 @@ def _whole(grid: Grid, periods: Sequence[Period], *, running: bool) -> dict[date
         fresh += [group for group in pending if group.period == last]
         which = (Which.UNBILLED, Which.PROVISIONAL)
     fresh = [group for group in fresh if group.period in indexes]
-    facts = sections.as_it_stands(grid, balancing.billed_of(grid, wanted), fresh, (), which)
+    facts = sections.as_it_stands(grid, balancing.billed_of(grid, documents, wanted), fresh, (), which)
     found = {}
     for one in sections.sections(facts, wanted):
         everything = owing(one.rated, {})
