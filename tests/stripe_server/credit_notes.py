@@ -14,7 +14,7 @@ from tests.stripe_server.routing import filtered, route
 from tests.stripe_server.world import Object, World
 
 COVERED = "amount credit_amount effective_at email_type invoice lines memo metadata out_of_band_amount reason "
-    "refund_amount refunds"
+COVERED += "refund_amount refunds"
 _LINE = {"amount", "description", "invoice_line_item", "metadata", "quantity", "tax_rates", "type", "unit_amount"}
 _LINE |= {"unit_amount_decimal"}
 
