@@ -7,6 +7,19 @@ from tests.stripe_server.errors import StripeFailure
 from tests.stripe_server.world import Object, World
 
 DEEPEST = 4
+# What the routes of a name that write something answer with.
+KINDS = {
+    "credit_notes": "credit_note",
+    "customers": "customer",
+    "invoiceitems": "invoiceitem",
+    "invoices": "invoice",
+    "meter_events": "billing.meter_event",
+    "meters": "billing.meter",
+    "payment_methods": "payment_method",
+    "refunds": "refund",
+    "tax_rates": "tax_rate",
+    "webhook_endpoints": "webhook_endpoint",
+}
 
 
 def expand(world: World, shown: Object, paths: list[str]) -> Object:
@@ -18,6 +31,15 @@ def expand(world: World, shown: Object, paths: list[str]) -> Object:
             )
         _follow(world, shown, steps, path)
     return shown
+
+
+def check(resource: str, paths: list[str]) -> None:
+    """Refuse before anything is done what has no field of its first name; the rest shows in `expand`."""
+    kind = KINDS[resource]
+    for path in paths:
+        first = path.split(".")[0]
+        if first not in shapes.fields_of(shapes.class_of(kind)):
+            raise _refuse(path)
 
 
 def _refuse(path: str) -> StripeFailure:
@@ -40,7 +62,8 @@ def _follow(world: World, node: Any, steps: list[str], path: str) -> None:
         return
     if step in shapes.INCLUDABLE.get(kind, ()) and step not in node:
         node[step] = _included(world, node, step)
-    if step not in node or (not rest and isinstance(node[step], str) and kind and not shapes.is_expandable(kind, step)):
+    plain = not isinstance(node.get(step), dict | list)
+    if step not in node or (kind and plain and not shapes.is_expandable(kind, step)):
         raise _refuse(path)
     if isinstance(node[step], str):
         found = world.find(node[step])

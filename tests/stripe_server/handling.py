@@ -56,10 +56,11 @@ class Service:
         request_id = ""
         try:
             world, key = self._world(request)
-            request_id = world.new_id("req")
+            with world.lock:
+                request_id = world.new_id("req")
+                world.requests += 1
             route, ids = routing.find(request.method, request.path)
             name = route.name
-            world.requests += 1
             fault = self.faults.draw(name)
             reply = self._limited(request, world, key, route, ids, fault, request_id)
         except StripeFailure as failure:

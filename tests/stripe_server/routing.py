@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from tests.stripe_server import params
+from tests.stripe_server import expanding, params
 from tests.stripe_server.errors import StripeFailure, not_covered
 from tests.stripe_server.world import Object, World
 
@@ -28,6 +28,8 @@ class Route:
 
     def check(self, form: dict[str, Any]) -> dict[str, Any]:
         checked = params.check(self.type_name, form)
+        if self.method == "POST":
+            expanding.check(self.name.split(".")[0], checked.get("expand", []))
         for name in checked:
             if name not in self.covers:
                 raise not_covered(f"the parameter {name} of {self.method} {self.pattern}")
