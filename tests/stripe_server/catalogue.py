@@ -126,7 +126,7 @@ def create_meter_event(world: World, params: dict[str, Any]) -> Object:
             code="timestamp_too_far_in_past" if timestamp < now else "timestamp_in_future",
             param="timestamp",
         )
-    for event in world.all("billing.meter_event"):
+    for event in reversed(world.by_kind["billing.meter_event"].values()):
         if event["created"] <= now - DAY:
             break
         if event["identifier"] == identifier:

@@ -165,7 +165,7 @@ class Service:
 
 
 def _answer(status: int, body: Any, headers: dict[str, str]) -> Answer:
-    return Answer(status, json.dumps(body, indent=2).encode(), {"Content-Type": "application/json", **headers})
+    return Answer(status, json.dumps(body).encode(), {"Content-Type": "application/json", **headers})
 
 
 def _key(authorization: str) -> str:

@@ -4,6 +4,7 @@ Stored when the execution of a request begins, with its path and parameters; the
 status. What is refused before (a limit, a wrong parameter, another request with the same key) stores nothing.
 """
 
+import itertools
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -45,9 +46,7 @@ class Keys:
                 f"Idempotency keys must be between 1 and {LENGTH} characters.", type="idempotency_error"
             )
         with self._lock:
-            self._entries = {
-                name: entry for name, entry in self._entries.items() if entry.answer is None or entry.at + KEPT > now
-            }
+            self._prune(now)
             entry = self._entries.get(key)
             if entry is None:
                 self._entries[key] = _Entry((path, form), now)
@@ -67,6 +66,12 @@ class Keys:
                     code="idempotency_key_in_use",
                 )
             return entry.answer
+
+    def _prune(self, now: int) -> None:
+        """Forget the keys of yesterday. The oldest stand first."""
+        for key, entry in list(itertools.takewhile(lambda item: item[1].at + KEPT <= now, self._entries.items())):
+            if entry.answer is not None:
+                del self._entries[key]
 
     def finish(self, key: str, answer: Answer) -> None:
         with self._lock:

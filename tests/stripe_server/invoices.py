@@ -48,6 +48,8 @@ def _changes(world: World, params: dict[str, Any], before: Object) -> Object:
         raise StripeFailure(
             "If invoices are sent, you must specify either `days_until_due` or `due_date`.", param="days_until_due"
         )
+    if method == "send_invoice" and method != before["collection_method"]:
+        _must_have_email(world.get("customer", before["customer"], "customer"))
     if method == "charge_automatically":
         changes["due_date"] = None
     if params.get("automatic_tax", {}).get("enabled"):
@@ -147,7 +149,7 @@ def create(world: World, params: dict[str, Any]) -> Object:
     invoice = world.add("invoice", "in", **fields)
     customer["currency"] = customer["currency"] or currency
     _copy_customer(world, invoice)
-    _schedule(invoice)
+    _schedule(world, invoice)
     for item in pending:
         items.put_on(world, item, invoice)
     items.retotal(world, invoice)
@@ -163,20 +165,24 @@ def _copy_customer(world: World, invoice: Object) -> None:
     invoice["customer_tax_ids"] = list(world.tax_ids[customer["id"]])
 
 
-def _schedule(invoice: Object) -> None:
+def _schedule(world: World, invoice: Object) -> None:
     """An advancing draft is finalised about an hour after it was made; one that does not advance stays a draft."""
     if not invoice["auto_advance"]:
         invoice["automatically_finalizes_at"] = None
     elif invoice["status"] == "draft" and invoice["automatically_finalizes_at"] is None:
         invoice["automatically_finalizes_at"] = invoice["created"] + HOUR
+    if invoice["automatically_finalizes_at"]:
+        world.advancing[invoice["id"]] = None
+    else:
+        world.advancing.pop(invoice["id"], None)
 
 
 def advance(world: World) -> None:
     """Finalise the drafts whose time has come: what Stripe does by itself."""
-    for invoice in reversed(world.all("invoice")):
-        due = invoice["automatically_finalizes_at"]
-        due_now = invoice["status"] == "draft" and due is not None and due <= world.clock.now()
-        if due_now and world.lines[invoice["id"]] and invoice["customer"] in world.by_kind["customer"]:
+    for id in list(world.advancing):
+        invoice = world.get("invoice", id)
+        due_now = invoice["automatically_finalizes_at"] <= world.clock.now()
+        if due_now and world.lines[id] and invoice["customer"] in world.by_kind["customer"]:
             finalize(world, invoice)
 
 
@@ -199,7 +205,7 @@ def update(world: World, params: dict[str, Any], id: str) -> Object:
     with world.updating(invoice, "invoice.updated"):
         invoice.update(changes)
         if invoice["status"] == "draft":
-            _schedule(invoice)
+            _schedule(world, invoice)
             items.retotal(world, invoice)
     return invoice
 
@@ -223,6 +229,7 @@ def delete(world: World, params: dict[str, Any], id: str) -> Object:
     invoice = world.get("invoice", id)
     if invoice["status"] != "draft":
         raise StripeFailure("You can only delete draft invoices.", code="invoice_not_editable")
+    world.advancing.pop(id, None)
     for line in world.lines.pop(id, []):
         world.delete(items.item_of(world, line))
     world.emit("invoice.deleted", invoice)
@@ -301,6 +308,7 @@ def finalize(world: World, invoice: Object) -> None:
             invoice_pdf=f"{world.url}/i/{world.account}/{_mode(world)}/{invoice['id']}/pdf",
         )
         invoice["status_transitions"]["finalized_at"] = now
+    world.advancing.pop(invoice["id"], None)
     world.record(
         "finalized",
         invoice["id"],
@@ -411,6 +419,15 @@ def pay(world: World, params: dict[str, Any], id: str) -> Object:
     return invoice
 
 
+def _must_have_email(customer: Object) -> None:
+    if not customer["email"]:
+        raise StripeFailure(
+            "Missing email. In order to create invoices that are sent to the customer, the customer must have a valid "
+            "email.",
+            param="customer",
+        )
+
+
 @route("POST", "/v1/invoices/{id}/send", "invoices.send", "InvoiceSendInvoiceParams")
 def send(world: World, params: dict[str, Any], id: str) -> Object:
     """ "Sending" a draft finalises it first. No e-mail leaves a sandbox, and none leaves here."""
@@ -419,13 +436,7 @@ def send(world: World, params: dict[str, Any], id: str) -> Object:
         raise StripeFailure("You can only manually send an invoice if its collection method is 'send_invoice'.")
     if invoice["status"] not in ("draft", "open"):
         raise StripeFailure(f"You can't send an invoice that is {invoice['status']}.")
-    customer = world.get("customer", invoice["customer"], "customer")
-    if not customer["email"]:
-        raise StripeFailure(
-            "Missing email. In order to create invoices that are sent to the customer, the customer must have a valid "
-            "email.",
-            param="customer",
-        )
+    _must_have_email(world.get("customer", invoice["customer"], "customer"))
     if invoice["status"] == "draft":
         finalize(world, invoice)
     world.emit("invoice.sent", invoice)

@@ -43,7 +43,7 @@ def checked(
     if "amount" in params:
         if unit is not None or quantity is not None:
             raise StripeFailure(
-                "You may only specify one of these parameters: amount, or unit_amount_decimal with quantity.",
+                "You may only specify one of these parameters: amount, quantity.",
                 code="parameters_exclusive",
                 param=param("amount"),
             )

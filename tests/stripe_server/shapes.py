@@ -57,16 +57,18 @@ def is_optional(type_: Any) -> bool:
     return type(None) in typing.get_args(type_)
 
 
+@cache
+def _blank(kind: str) -> dict[str, Any]:
+    declared = fields_of(class_of(kind))
+    nullable = [name for name, type_ in declared.items() if is_optional(type_) and name not in LEFT_OUT.get(kind, ())]
+    return {**dict.fromkeys(nullable), "object": kind}
+
+
 def new(kind: str, **fields: Any) -> dict[str, Any]:
     """A whole object: `fields`, and null for every other nullable one. An unknown name is a TypeError."""
-    declared = fields_of(class_of(kind))
-    made: dict[str, Any] = {
-        name: None for name, type_ in declared.items() if is_optional(type_) and name not in LEFT_OUT.get(kind, ())
-    }
-    made["object"] = kind
-    if unknown := fields.keys() - declared.keys():
+    if unknown := fields.keys() - fields_of(class_of(kind)).keys():
         raise TypeError(f"{kind} has no {sorted(unknown)}")
-    return {**made, **fields}
+    return {**_blank(kind), **fields}
 
 
 def part(kind: str, name: str, given: dict[str, Any] | None) -> dict[str, Any] | None:

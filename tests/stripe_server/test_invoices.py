@@ -152,6 +152,9 @@ def test_sending(v1: Any, customer: str, draft: Any, opened: Any, refused: Refus
     assert v1.invoices.send_invoice(draft(100).id).status == "open", "a draft is finalised first"
     charged = v1.invoices.create({"customer": customer})
     assert "send_invoice" in refused(v1.invoices.send_invoice, charged.id)["message"]
+    silent = v1.customers.create({"name": "No e-mail"}).id
+    sent = {"customer": silent, "collection_method": "send_invoice", "days_until_due": 1}
+    assert refused(v1.invoices.create, sent)["message"].startswith("Missing email.")
 
 
 def test_paying(v1: Any, customer: str, opened: Any, refused: Refused) -> None:
