@@ -89,6 +89,11 @@ class Faults:
             return self._random.choice(self._names)
         return None
 
+    def spared(self, route: str, fault: str) -> None:
+        """The fault drawn last for `route` did nothing, since the request was answered from the idempotency store."""
+        with self._lock:
+            self.counts[route, fault] -= 1
+
     def hold(self) -> None:
         self._released.clear()
         self.holding.release()

@@ -34,7 +34,23 @@ class Reply:
 
     answer: Answer
     fault: str | None = None
-    request_id: str = ""
+
+
+@dataclass
+class _Call:
+    """A request whose sender and route are known."""
+
+    request: Request
+    world: World
+    api_key: str
+    route: routing.Route
+    ids: tuple[str, ...]
+    id: str
+    fault: str | None
+
+    @property
+    def strikes(self) -> str | None:
+        return FAULTS[self.fault] if self.fault else None
 
 
 @dataclass
@@ -47,13 +63,11 @@ class Service:
     revoked: set[str] = field(default_factory=set)
     faults: Faults = field(default_factory=Faults)
     limiter: Limiter = field(default_factory=lambda: Limiter(None))
-    idempotency: dict[str, Keys] = field(default_factory=dict)
+    idempotency: dict[tuple[str, bool], Keys] = field(default_factory=dict)
     log: list[tuple[str, int]] = field(default_factory=list)  # (route, status) of each request
 
     def serve(self, request: Request) -> Reply:
-        name = request.method
-        fault: str | None = None
-        request_id = ""
+        name, request_id = request.method, ""
         try:
             world, key = self._world(request)
             with world.lock:
@@ -61,11 +75,9 @@ class Service:
                 world.requests += 1
             route, ids = routing.find(request.method, request.path)
             name = route.name
-            fault = self.faults.draw(name)
-            reply = self._limited(request, world, key, route, ids, fault, request_id)
+            reply = self._limited(_Call(request, world, key, route, ids, request_id, self.faults.draw(name)))
         except StripeFailure as failure:
             reply = Reply(_answer(failure.status, failure.body, failure.headers))
-        reply.request_id = request_id
         reply.answer.headers.setdefault("Request-Id", request_id)
         self.log.append((name, reply.answer.status))
         return reply
@@ -87,78 +99,62 @@ class Service:
             raise StripeFailure(f"Expired API Key provided: {key[:8]}…", status=401, code="api_key_expired")
         return self.world_of(self.keys_of.get(key, self.account), match.group(2) == "live"), key
 
-    def _limited(
-        self,
-        request: Request,
-        world: World,
-        key: str,
-        route: routing.Route,
-        ids: tuple[str, ...],
-        fault: str | None,
-        id: str,
-    ) -> Reply:
-        """What stands before the idempotency layer."""
-        where = FAULTS.get(fault or "")
-        if fault == "timeout_before":
-            return Reply(Answer(0, b"", {}), fault)
-        if fault is not None and where == "refused":
-            raise faults.failure(fault)
-        self.limiter.check(key, time.monotonic())
+    def _limited(self, call: _Call) -> Reply:
+        """What stands before the execution: faults that refuse, the limiter, the version, and the idempotency layer."""
+        request, world = call.request, call.world
+        if call.fault == "timeout_before":
+            return Reply(Answer(0, b"", {}), call.fault)
+        if call.fault and call.strikes == "refused":
+            raise faults.failure(call.fault)
+        self.limiter.check(call.api_key, time.monotonic())
         version = request.headers.get("stripe-version", API_VERSION)
         if not _VERSION.fullmatch(version):
             raise StripeFailure(f"Invalid Stripe API version: {version}", headers={"Stripe-Version": API_VERSION})
         form = parameters.decode(request.encoded)
-        idempotency_key = request.headers.get("idempotency-key") if request.method == "POST" else None
-        cause = Cause(id, idempotency_key, version)
-        still = fault if where == "answering" else None
-        if idempotency_key is None:
-            answer = self._execute(world, route, route.check(form), ids, cause, fault)
-            return Reply(answer, still)
-        store = self.idempotency.setdefault(f"{world.account}/{world.livemode}", Keys())
-        stored = store.begin(idempotency_key, f"{request.method} {request.path}", form, world.clock.now())
+        key = request.headers.get("idempotency-key") if request.method == "POST" else None
+        cause = Cause(call.id, key, version)
+        still = call.fault if call.strikes == "answering" else None
+        if key is None:
+            return Reply(self._execute(call, call.route.check(form), cause), still)
+        store = self.idempotency.setdefault((world.account, world.livemode), Keys())
+        stored = store.begin(key, f"{request.method} {request.path}", form, world.clock.now())
         if stored is not None:
-            headers = {
-                **stored.headers,
+            if call.fault and not still:
+                self.faults.spared(call.route.name, call.fault)
+            more = {
                 "Idempotent-Replayed": "true",
                 "Original-Request": stored.headers["Request-Id"],
+                "Request-Id": call.id,
             }
-            return Reply(Answer(stored.status, stored.body, {**headers, "Request-Id": id}), still)
+            return Reply(Answer(stored.status, stored.body, {**stored.headers, **more}), still)
         try:
-            checked = route.check(form)
-            answer = self._execute(world, route, checked, ids, cause, fault)
+            answer = self._execute(call, call.route.check(form), cause)
         except BaseException:
-            store.forget(idempotency_key)
+            store.forget(key)
             raise
-        answer.headers |= {"Request-Id": id, "Idempotency-Key": idempotency_key}
-        store.finish(idempotency_key, Answer(answer.status, answer.body, dict(answer.headers)))
+        answer.headers |= {"Request-Id": call.id, "Idempotency-Key": key}
+        store.finish(key, answer)
         return Reply(answer, still)
 
-    def _execute(
-        self,
-        world: World,
-        route: routing.Route,
-        checked: dict[str, Any],
-        ids: tuple[str, ...],
-        cause: Cause,
-        fault: str | None,
-    ) -> Answer:
+    def _execute(self, call: _Call, checked: dict[str, Any], cause: Cause) -> Answer:
         """Run the route whole, under the world's lock. Whatever comes of it is the request's answer from now on."""
-        if fault == "held":
+        if call.fault == "held":
             self.faults.hold()
+        world = call.world
         headers = {"Stripe-Version": cause.version}
         try:
-            if fault is not None and FAULTS[fault] == "executing":
-                raise faults.failure(fault)
+            if call.fault and call.strikes == "executing":
+                raise faults.failure(call.fault)
             with world.lock:
                 world.cause = cause
                 try:
                     invoices.advance(world)
-                    found = route.run(world, checked, ids)
+                    found = call.route.run(world, checked, call.ids)
                     shown = expand(world, world.view(found), checked.get("expand", []))
                 finally:
                     world.cause = Cause()
-            if fault is not None and FAULTS[fault] == "executed":
-                raise faults.failure(fault)
+            if call.fault and call.strikes == "executed":
+                raise faults.failure(call.fault)
         except StripeFailure as failure:
             return _answer(failure.status, failure.body, {**headers, **failure.headers})
         return _answer(200, shown, headers)

@@ -6,6 +6,7 @@ status. What is refused before (a limit, a wrong parameter, another request with
 
 import itertools
 import threading
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +66,7 @@ class Keys:
                     type="idempotency_error",
                     code="idempotency_key_in_use",
                 )
-            return entry.answer
+            return Answer(entry.answer.status, zlib.decompress(entry.answer.body), dict(entry.answer.headers))
 
     def _prune(self, now: int) -> None:
         """Forget the keys of yesterday. The oldest stand first."""
@@ -74,8 +75,10 @@ class Keys:
                 del self._entries[key]
 
     def finish(self, key: str, answer: Answer) -> None:
+        """Keep a copy of the answer, its body compressed: there is one for every request of a day."""
+        kept = Answer(answer.status, zlib.compress(answer.body, 1), dict(answer.headers))
         with self._lock:
-            self._entries[key].answer = answer
+            self._entries[key].answer = kept
 
     def forget(self, key: str) -> None:
         with self._lock:

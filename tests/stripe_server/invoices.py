@@ -276,13 +276,11 @@ def finalize_invoice(world: World, params: dict[str, Any], id: str) -> Object:
     invoice = world.get("invoice", id)
     if invoice["status"] != "draft":
         raise StripeFailure("This invoice is already finalized, you can't re-finalize a non-draft invoice.")
-    if "auto_advance" in params:
-        invoice["auto_advance"] = params["auto_advance"]
-    finalize(world, invoice)
+    finalize(world, invoice, params.get("auto_advance"))
     return invoice
 
 
-def finalize(world: World, invoice: Object) -> None:
+def finalize(world: World, invoice: Object, auto_advance: bool | None = None) -> None:
     """Draft to open, or to paid at once where nothing is due. The customer's balance is applied."""
     customer = world.get("customer", invoice["customer"], "customer")
     if not world.lines[invoice["id"]]:
@@ -301,6 +299,7 @@ def finalize(world: World, invoice: Object) -> None:
             customer["next_invoice_sequence"] += 1
         invoice.update(
             status="open",
+            auto_advance=invoice["auto_advance"] if auto_advance is None else auto_advance,
             automatically_finalizes_at=None,
             effective_at=invoice["effective_at"] or now,
             ending_balance=ending,
