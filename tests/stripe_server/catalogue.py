@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.stripe_server import shapes
 from tests.stripe_server.errors import StripeFailure
 from tests.stripe_server.params import check_length, merged_metadata
 from tests.stripe_server.routing import filtered, route
@@ -161,9 +162,11 @@ def retrieve_own_account(world: World, params: dict[str, Any], id: str) -> Objec
 
 
 def account(world: World) -> Object:
+    name = "Holdfast test account"
     return {
         "id": world.account,
         "object": "account",
+        "business_profile": shapes.part("account", "business_profile", {"name": name}),
         "business_type": "company",
         "charges_enabled": True,
         "country": "US",

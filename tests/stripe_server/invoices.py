@@ -115,9 +115,7 @@ def create(world: World, params: dict[str, Any]) -> Object:
         "payment_settings": {"default_mandate": None, "payment_method_options": None, "payment_method_types": None},
     }
     changes = _changes(world, params, blank)
-    zero = (
-        "amount_due amount_overpaid amount_paid amount_paid_off_stripe amount_remaining amount_shipping attempt_count "
-    )
+    zero = "amount_due amount_overpaid amount_paid amount_remaining amount_shipping attempt_count "
     zero += "post_payment_credit_notes_amount pre_payment_credit_notes_amount starting_balance subtotal total"
     fields = {
         **dict.fromkeys(zero.split(), 0),
@@ -406,7 +404,7 @@ def pay(world: World, params: dict[str, Any], id: str) -> Object:
     if out_of_band:
         payments.cancel_intent(world, invoice, "void_invoice")
         world.record("paid", invoice["id"], amount=invoice["amount_remaining"])
-        invoice["amount_paid_off_stripe"] += invoice["amount_remaining"]
+        invoice["amount_paid_off_stripe"] = invoice["amount_remaining"]
         invoice["amount_paid"] += invoice["amount_remaining"]
         invoice["amount_remaining"] = 0
         mark_paid(world, invoice)

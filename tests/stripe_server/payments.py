@@ -52,6 +52,7 @@ def method_named(world: World, id: str, param: str) -> Object:
     }
     billing = {**_BILLING, "address": dict(_NO_ADDRESS)}
     method = world.add("payment_method", "pm", type="card", card=card, billing_details=billing, metadata={})
+    method["allow_redisplay"] = "unspecified"
     for name in [
         name for name, value in method.items() if value is None and name not in ("customer", "customer_account")
     ]:
