@@ -25,13 +25,10 @@ def issued(world: World, invoice: Object) -> list[Object]:
     ]
 
 
-def _credited_of(world: World, invoice: Object, line_id: str) -> int:
-    return sum(
-        line["amount"]
-        for note in issued(world, invoice)
-        for line in world.lines[note["id"]]
-        if line["invoice_line_item"] == line_id
-    )
+def _lines_of(world: World, invoice: Object, line_id: str) -> list[Object]:
+    """What the notes so far credit of one line of the invoice."""
+    lines = [line for note in issued(world, invoice) for line in world.lines[note["id"]]]
+    return [line for line in lines if line["invoice_line_item"] == line_id]
 
 
 def _line(world: World, invoice: Object, given: dict[str, Any], at: str, taken: dict[str, int]) -> Object:
@@ -57,12 +54,17 @@ def _line(world: World, invoice: Object, given: dict[str, Any], at: str, taken: 
             if not own["quantity"] or quantity > own["quantity"]:
                 raise StripeFailure("The quantity is more than that of the invoice line.", param=f"{at}[quantity]")
             amount = money.rounded(Decimal(own["amount"]) * quantity / Decimal(own["quantity_decimal"]))
-        before = _credited_of(world, invoice, id) + taken.get(id, 0)
+        before = sum(line["amount"] for line in _lines_of(world, invoice, id)) + taken.get(id, 0)
         if amount <= 0 or before + amount > own["amount"]:
             raise StripeFailure(
                 f"The amount ({amount}) is more than what is left to credit of the line ({own['amount'] - before}).",
                 param=f"{at}[amount]",
             )
+        for earlier in _lines_of(world, invoice, id):
+            if (earlier["quantity"] is None) != (quantity is None):
+                raise StripeFailure(
+                    "You can't combine crediting a line by amount and by quantity.", param=f"{at}[invoice_line_item]"
+                )
         taken[id] = taken.get(id, 0) + amount
         rates = rates_of(world, invoice, own)
         if given.get("tax_rates"):

@@ -62,8 +62,8 @@ def _follow(world: World, node: Any, steps: list[str], path: str) -> None:
         return
     if step in shapes.INCLUDABLE.get(kind, ()) and step not in node:
         node[step] = _included(world, node, step)
-    plain = not isinstance(node.get(step), dict | list)
-    if step not in node or (kind and plain and not shapes.is_expandable(kind, step)):
+    known = isinstance(node.get(step), dict | list) or step in shapes.INCLUDABLE.get(kind, ())
+    if step not in node or (kind and not known and not shapes.is_expandable(kind, step)):
         raise _refuse(path)
     if isinstance(node[step], str):
         found = world.find(node[step])
@@ -74,7 +74,9 @@ def _follow(world: World, node: Any, steps: list[str], path: str) -> None:
 
 
 def _included(world: World, node: Object, name: str) -> Any:
+    if name == "invoice_credit_balance":
+        return dict(world.balances[node["id"]])
+    entries = [entry for entry in world.all("invoice_payment") if entry["invoice"] == node["id"]]
     if name == "payments":
-        entries = [entry for entry in world.all("invoice_payment") if entry["invoice"] == node["id"]]
         return world.page(entries, {}, f"/v1/invoice_payments?invoice={node['id']}")
-    return dict(world.balances[node["id"]])
+    return sum(entry["amount_paid"] for entry in entries if entry["payment"]["type"] == "payment_record")

@@ -135,19 +135,38 @@ def open_intent(world: World, invoice: Object) -> None:
         payment_method_types=["card"],
         status="requires_payment_method",
     )
-    world.add(
+    _add_payment(world, invoice, {"type": "payment_intent", "payment_intent": intent["id"]}, is_default=True)
+    world.emit("payment_intent.created", intent)
+
+
+def _add_payment(world: World, invoice: Object, payment: Object, *, is_default: bool) -> Object:
+    return world.add(
         "invoice_payment",
         "inpay",
         amount_paid=None,
-        amount_requested=invoice["amount_due"],
+        amount_requested=invoice["amount_remaining"],
         currency=invoice["currency"],
         invoice=invoice["id"],
-        is_default=True,
-        payment={"type": "payment_intent", "payment_intent": intent["id"]},
+        is_default=is_default,
+        payment=payment,
         status="open",
         status_transitions={"canceled_at": None, "paid_at": None},
     )
-    world.emit("payment_intent.created", intent)
+
+
+def _paid(world: World, entry: Object, amount: int) -> None:
+    entry.update(amount_paid=amount, status="paid")
+    entry["status_transitions"]["paid_at"] = world.clock.now()
+    world.record("paid", entry["invoice"], amount=amount)
+
+
+def pay_out_of_band(world: World, invoice: Object) -> None:
+    """Write down that all that remains was paid elsewhere: a payment record, which is no object of this server."""
+    cancel_intent(world, invoice, "void_invoice")
+    record = {"type": "payment_record", "payment_record": world.new_id("pr")}
+    entry = _add_payment(world, invoice, record, is_default=False)
+    _paid(world, entry, invoice["amount_remaining"])
+    world.emit("invoice_payment.paid", entry)
 
 
 def default_payment(world: World, invoice: Object) -> Object | None:
@@ -213,9 +232,7 @@ def charge(world: World, invoice: Object, method: Object) -> StripeFailure | Non
         world.emit("payment_intent.payment_failed", intent)
         return declined(decline, world.view(intent))
     intent.update(status="succeeded", amount_received=amount, payment_method=method["id"], last_payment_error=None)
-    entry.update(amount_paid=amount, status="paid")
-    entry["status_transitions"]["paid_at"] = world.clock.now()
-    world.record("paid", invoice["id"], amount=amount)
+    _paid(world, entry, amount)
     world.emit("charge.succeeded", made)
     world.emit("payment_intent.succeeded", intent)
     world.emit("invoice_payment.paid", entry)
@@ -228,7 +245,7 @@ def charge(world: World, invoice: Object, method: Object) -> StripeFailure | Non
 def charged_for(world: World, invoice: Object) -> Object | None:
     """The charge that paid the invoice, if one did."""
     for entry in world.all("invoice_payment"):
-        if entry["invoice"] == invoice["id"] and entry["status"] == "paid":
+        if entry["invoice"] == invoice["id"] and entry["amount_paid"] and "payment_intent" in entry["payment"]:
             intent = world.get("payment_intent", entry["payment"]["payment_intent"])
             return world.get("charge", intent["latest_charge"])
     return None

@@ -42,7 +42,7 @@ LEFT_OUT = {
     "webhook_endpoint": {"deleted", "secret"},
 }  # fmt: skip
 # Left out of an ordinary answer but there on `expand` (https://docs.stripe.com/api/expanding_objects#includable).
-INCLUDABLE = {"invoice": {"payments"}, "customer": {"invoice_credit_balance"}}
+INCLUDABLE = {"invoice": {"payments", "amount_paid_off_stripe"}, "customer": {"invoice_credit_balance"}}
 
 
 @cache

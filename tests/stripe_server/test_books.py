@@ -56,7 +56,7 @@ def test_people_in_the_dashboard(stripe: StripeServer, v1: Any, customer: str, d
     assert people.credit(invoice.id, 100, out_of_band_amount=100)["post_payment_amount"] == 100
     others = [draft(1000).id for _ in range(4)]
     people.send(others[0])
-    assert people.pay(others[0], None)["amount_paid_off_stripe"] == 1000
+    assert people.pay(others[0], None)["amount_paid"] == 1000
     people.finalize(others[1])
     assert people.mark_uncollectible(others[1])["status"] == "uncollectible"
     assert people.void(others[1])["status"] == "void"

@@ -189,8 +189,11 @@ def test_paying_by_the_default_of_the_customer(v1: Any, customer: str, draft: An
 
 
 def test_paid_outside_of_stripe(v1: Any, opened: Any) -> None:
-    paid = v1.invoices.pay(opened(1000).id, {"paid_out_of_band": True})
+    paid = v1.invoices.pay(opened(1000).id, {"paid_out_of_band": True, "expand": ["amount_paid_off_stripe"]})
     assert (paid.status, paid.amount_paid, paid.amount_paid_off_stripe) == ("paid", 1000, 1000)
+    statuses = [(entry.payment.type, entry.status) for entry in v1.invoice_payments.list({"invoice": paid.id}).data]
+    assert statuses == [("payment_record", "paid"), ("payment_intent", "canceled")]
+    assert "amount_paid_off_stripe" not in v1.invoices.retrieve(paid.id), "only where it is asked for"
     assert v1.balance.retrieve().available[0].amount == 0
 
 
