@@ -67,7 +67,8 @@ def test_below_the_minimum_charge_the_balance_takes_it(v1: Any, customer: str, o
     small = opened(30)
     assert (small.status, small.total, small.amount_due, small.ending_balance) == ("paid", 30, 0, 30)
     assert v1.customers.retrieve(customer).balance == 30
-    assert opened(100).amount_due == 130
+    assert (opened(-10).amount_due, v1.customers.retrieve(customer).balance) == (0, 20), "a credit never charges"
+    assert opened(100).amount_due == 120
 
 
 def test_auto_advance(stripe: StripeServer, v1: Any, draft: Any) -> None:
