@@ -1,4 +1,4 @@
-"""Credit notes (https://docs.stripe.com/api/credit_notes/create, https://docs.stripe.com/invoicing/integration/programmatic-credit-notes)."""
+"""Credit notes (https://docs.stripe.com/invoicing/integration/programmatic-credit-notes)."""
 
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,7 @@ _LINE = {"amount", "description", "invoice_line_item", "metadata", "quantity", "
 _LINE |= {"unit_amount_decimal"}
 
 
-def issued(world: World, invoice: Object) -> list[Object]:
+def _issued(world: World, invoice: Object) -> list[Object]:
     return [
         note for note in world.all("credit_note") if note["invoice"] == invoice["id"] and note["status"] == "issued"
     ]
@@ -27,60 +27,66 @@ def issued(world: World, invoice: Object) -> list[Object]:
 
 def _lines_of(world: World, invoice: Object, line_id: str) -> list[Object]:
     """What the notes so far credit of one line of the invoice."""
-    lines = [line for note in issued(world, invoice) for line in world.lines[note["id"]]]
+    lines = [line for note in _issued(world, invoice) for line in world.lines[note["id"]]]
     return [line for line in lines if line["invoice_line_item"] == line_id]
 
 
+def _of_invoice_line(
+    world: World, invoice: Object, given: dict[str, Any], at: str, taken: dict[str, int]
+) -> tuple[int, Object]:
+    """(amount, the invoice's line) of a line that credits one; `taken` is what this note's lines before it credit."""
+    id, amount, quantity = given.get("invoice_line_item"), given.get("amount"), given.get("quantity")
+    param = f"{at}[invoice_line_item]"
+    if not id:
+        raise StripeFailure("An invoice_line_item is needed.", code="parameter_missing", param=param)
+    own = next((line for line in world.lines[invoice["id"]] if line["id"] == id), None)
+    if own is None:
+        raise no_such("invoice line item", id, param)
+    if (amount is None) == (quantity is None):
+        raise StripeFailure("Exactly one of amount and quantity is needed.", param=f"{at}[amount]")
+    if given.get("tax_rates"):
+        raise not_covered(f"{at}[tax_rates] of an invoice_line_item")
+    if quantity is not None:
+        if not own["quantity"] or quantity > own["quantity"]:
+            raise StripeFailure("The quantity is more than that of the invoice line.", param=f"{at}[quantity]")
+        amount = money.rounded(Decimal(own["amount"]) * quantity / Decimal(own["quantity_decimal"]))
+    assert amount is not None
+    earlier = _lines_of(world, invoice, id)
+    left = own["amount"] - sum(line["amount"] for line in earlier) - taken.get(id, 0)
+    if not 0 < amount <= left:
+        raise StripeFailure(
+            f"The amount ({amount}) must be of what is left of the line ({left}).", param=f"{at}[amount]"
+        )
+    if any((line["quantity"] is None) != (quantity is None) for line in earlier):
+        raise StripeFailure("You can't combine crediting a line by amount and by quantity.", param=param)
+    taken[id] = taken.get(id, 0) + amount
+    return amount, own
+
+
+def _custom(given: dict[str, Any], at: str) -> int:
+    """The amount of a line of its own."""
+    unit = given.get("unit_amount_decimal", given.get("unit_amount"))
+    if "amount" in given or given.get("invoice_line_item"):
+        raise StripeFailure("A custom_line_item takes unit_amount and quantity.", param=f"{at}[amount]")
+    if unit is None or given.get("quantity") is None or not given.get("description"):
+        raise StripeFailure(
+            "A custom_line_item needs description, quantity and unit_amount.", code="parameter_missing", param=at
+        )
+    return money.rounded(Decimal(unit) * given["quantity"])
+
+
 def _line(world: World, invoice: Object, given: dict[str, Any], at: str, taken: dict[str, int]) -> Object:
-    """One line of a note. `taken` is what the lines before it of this note credit of each invoice line."""
     if unknown := given.keys() - _LINE:
         raise not_covered(f"{at}[{sorted(unknown)[0]}]")
     own: Object | None = None
-    amount = given.get("amount")
-    quantity = given.get("quantity")
-    unit = given.get("unit_amount_decimal", given.get("unit_amount"))
     if given["type"] == "invoice_line_item":
-        id = given.get("invoice_line_item")
-        if not id:
-            raise StripeFailure(
-                "An invoice_line_item is needed.", code="parameter_missing", param=f"{at}[invoice_line_item]"
-            )
-        own = next((line for line in world.lines[invoice["id"]] if line["id"] == id), None)
-        if own is None:
-            raise no_such("invoice line item", id, f"{at}[invoice_line_item]")
-        if (amount is None) == (quantity is None):
-            raise StripeFailure("Exactly one of amount and quantity is needed.", param=f"{at}[amount]")
-        if amount is None:
-            if not own["quantity"] or quantity > own["quantity"]:
-                raise StripeFailure("The quantity is more than that of the invoice line.", param=f"{at}[quantity]")
-            amount = money.rounded(Decimal(own["amount"]) * quantity / Decimal(own["quantity_decimal"]))
-        before = sum(line["amount"] for line in _lines_of(world, invoice, id)) + taken.get(id, 0)
-        if amount <= 0 or before + amount > own["amount"]:
-            raise StripeFailure(
-                f"The amount ({amount}) is more than what is left to credit of the line ({own['amount'] - before}).",
-                param=f"{at}[amount]",
-            )
-        for earlier in _lines_of(world, invoice, id):
-            if (earlier["quantity"] is None) != (quantity is None):
-                raise StripeFailure(
-                    "You can't combine crediting a line by amount and by quantity.", param=f"{at}[invoice_line_item]"
-                )
-        taken[id] = taken.get(id, 0) + amount
+        amount, own = _of_invoice_line(world, invoice, given, at, taken)
         rates = rates_of(world, invoice, own)
-        if given.get("tax_rates"):
-            raise not_covered(f"{at}[tax_rates] of an invoice_line_item")
     else:
-        if amount is not None or given.get("invoice_line_item"):
-            raise StripeFailure(
-                "A custom_line_item takes unit_amount or unit_amount_decimal and quantity.", param=f"{at}[amount]"
-            )
-        if unit is None or quantity is None or not given.get("description"):
-            raise StripeFailure(
-                "A custom_line_item needs description, quantity and unit_amount.", code="parameter_missing", param=at
-            )
-        amount = money.rounded(Decimal(unit) * quantity)
+        amount = _custom(given, at)
         rates = rates_named(world, given.get("tax_rates"), f"{at}[tax_rates]")
     money.check_amount(amount, invoice["currency"], f"{at}[amount]")
+    unit = given.get("unit_amount_decimal", given.get("unit_amount"))
     return shapes.new(
         "credit_note_line_item",
         id=world.new_id("cnli"),
@@ -92,7 +98,7 @@ def _line(world: World, invoice: Object, given: dict[str, Any], at: str, taken: 
         livemode=world.livemode,
         metadata=merged_metadata({}, given.get("metadata"), f"{at}[metadata]"),
         pretax_credit_amounts=[],
-        quantity=quantity,
+        quantity=given.get("quantity"),
         tax_rates=[dict(rate) for rate in rates],
         taxes=money.taxes_of(amount, rates, invoice["customer_tax_exempt"]),
         type=given["type"],
@@ -126,7 +132,7 @@ def _parts(
     money.check_amount(total, invoice["currency"])
     if total <= 0:
         raise StripeFailure("The credit note amount must be greater than 0.", param="amount")
-    before = sum(note["total"] for note in issued(world, invoice))
+    before = sum(note["total"] for note in _issued(world, invoice))
     if before + total > invoice["total"]:
         raise StripeFailure(
             f"The sum of credit notes ({before + total}) can't be more than the invoice's total ({invoice['total']}).",
@@ -141,7 +147,7 @@ def _parts(
         refund = world.get("refund", link.get("refund", ""), f"refunds[{n}][refund]")
         linked = sum(
             entry["amount_refunded"]
-            for note in issued(world, invoice)
+            for note in _issued(world, invoice)
             for entry in note["refunds"]
             if entry["refund"] == refund["id"]
         )

@@ -146,9 +146,9 @@ class Service:
             if call.fault and call.strikes == "executing":
                 raise faults.failure(call.fault)
             with world.lock:
+                invoices.advance(world)
                 world.cause = cause
                 try:
-                    invoices.advance(world)
                     found = call.route.run(world, checked, call.ids)
                     shown = expand(world, world.view(found), checked.get("expand", []))
                 finally:

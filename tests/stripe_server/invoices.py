@@ -1,4 +1,4 @@
-"""The life of an invoice (https://docs.stripe.com/invoicing/overview, https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
+"""The life of an invoice (https://docs.stripe.com/invoicing/integration/workflow-transitions)."""
 
 from typing import Any
 
@@ -176,12 +176,18 @@ def _schedule(world: World, invoice: Object) -> None:
 
 
 def advance(world: World) -> None:
-    """Finalise the drafts whose time has come: what Stripe does by itself."""
+    """Finalise the drafts whose time has come: what Stripe does by itself. One that cannot be says so once."""
     for id in list(world.advancing):
         invoice = world.get("invoice", id)
         due_now = invoice["automatically_finalizes_at"] <= world.clock.now()
-        if due_now and world.lines[id] and invoice["customer"] in world.by_kind["customer"]:
+        if not due_now:
+            continue
+        try:
             finalize(world, invoice)
+        except StripeFailure as failure:
+            del world.advancing[id]
+            with world.updating(invoice, "invoice.updated", "invoice.finalization_failed"):
+                invoice["last_finalization_error"] = failure.error
 
 
 @route("GET", "/v1/invoices/{id}", "invoices.retrieve", "InvoiceRetrieveParams")
@@ -285,12 +291,11 @@ def finalize(world: World, invoice: Object, auto_advance: bool | None = None) ->
         raise StripeFailure(
             f"Nothing to invoice for customer {customer['id']}", code="invoice_no_customer_line_items", param="customer"
         )
-    items.retotal(world, invoice)
-    money.check_amount(invoice["amount_due"], invoice["currency"], "amount_due")
     now = world.clock.now()
     with world.updating(invoice, "invoice.updated", "invoice.finalized"):
         _copy_customer(world, invoice)
         items.retotal(world, invoice)
+        money.check_amount(invoice["amount_due"], invoice["currency"], "amount_due")
         due, ending = items.due_of(invoice["total"], invoice["starting_balance"], invoice["currency"])
         if invoice["number"] is None:
             invoice["number"] = f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}"
@@ -425,7 +430,7 @@ def _must_have_email(customer: Object) -> None:
 
 @route("POST", "/v1/invoices/{id}/send", "invoices.send", "InvoiceSendInvoiceParams")
 def send(world: World, params: dict[str, Any], id: str) -> Object:
-    """ "Sending" a draft finalises it first. No e-mail leaves a sandbox, and none leaves here."""
+    """A draft is finalised first. No e-mail leaves a sandbox, and none leaves here."""
     invoice = world.get("invoice", id)
     if invoice["collection_method"] != "send_invoice":
         raise StripeFailure("You can only manually send an invoice if its collection method is 'send_invoice'.")
@@ -446,8 +451,6 @@ def void(world: World, params: dict[str, Any], id: str) -> Object:
             f"You can only pass in open or uncollectible invoices. This invoice is {invoice['status']}.",
             param="invoice",
         )
-    if invoice["amount_paid"]:
-        raise StripeFailure("You can't void an invoice that has been paid in part.", param="invoice")
     payments.cancel_intent(world, invoice, "void_invoice")
     world.record("voided", id)
     with world.updating(invoice, "invoice.updated", "invoice.voided"):

@@ -145,11 +145,10 @@ def _copy_to_line(item: Object, line: Object) -> None:
     line["subtotal"] = item["amount"]
 
 
-def line_of(world: World, item: Object) -> Object | None:
-    for line in world.lines[item["invoice"]] if item["invoice"] else []:
-        if line["parent"]["invoice_item_details"]["invoice_item"] == item["id"]:
-            return line
-    return None
+def line_of(world: World, item: Object) -> Object:
+    """The line behind which an item of an invoice stands."""
+    lines = world.lines[item["invoice"]]
+    return next(line for line in lines if line["parent"]["invoice_item_details"]["invoice_item"] == item["id"])
 
 
 def item_of(world: World, line: Object) -> Object:
@@ -233,27 +232,22 @@ def retrieve(world: World, params: dict[str, Any], id: str) -> Object:
 
 @route("POST", "/v1/invoiceitems/{id}", "invoiceitems.update", "InvoiceItemUpdateParams", COVERED)
 def update(world: World, params: dict[str, Any], id: str) -> Object:
+    """Only while the item is pending or on a draft, whose line then follows."""
     item = world.get("invoiceitem", id)
-    change(world, item, params)
-    return item
-
-
-def change(world: World, item: Object, params: dict[str, Any], at: str = "") -> None:
-    """Change an item, and its line if it is on a draft."""
     invoice = world.get("invoice", item["invoice"]) if item["invoice"] else None
     if invoice is not None:
         must_be_draft(invoice)
-    fields, rates = checked(world, params, item["currency"], item, at)
+    fields, rates = checked(world, params, item["currency"], item)
     if rates is not None:
         fields["tax_rates"] = [dict(rate) for rate in rates]
     if "amount" in fields:
         fields["net_amount"] = fields["amount"]
     item.update(fields)
-    line = line_of(world, item)
-    if invoice is not None and line is not None:
+    if invoice is not None:
         with world.updating(invoice, "invoice.updated"):
-            _copy_to_line(item, line)
+            _copy_to_line(item, line_of(world, item))
             retotal(world, invoice)
+    return item
 
 
 @route("DELETE", "/v1/invoiceitems/{id}", "invoiceitems.delete", "InvoiceItemDeleteParams")
@@ -264,7 +258,7 @@ def delete(world: World, params: dict[str, Any], id: str) -> Object:
         invoice = world.get("invoice", item["invoice"])
         must_be_draft(invoice)
         with world.updating(invoice, "invoice.updated"):
-            world.lines[invoice["id"]].remove(line_of(world, item) or {})
+            world.lines[invoice["id"]].remove(line_of(world, item))
             retotal(world, invoice)
     world.emit("invoiceitem.deleted", item)
     return world.delete(item)

@@ -78,8 +78,13 @@ def test_auto_advance(stripe: StripeServer, v1: Any, draft: Any) -> None:
     assert [v1.invoices.retrieve(invoice.id).status for invoice in (stays, moves)] == ["draft", "draft"]
     stripe.clock.advance(seconds=1)
     assert [v1.invoices.retrieve(invoice.id).status for invoice in (stays, moves)] == ["draft", "open"]
-    stripe.clock.advance(days=400)
+    assert [event.request.id for event in v1.events.list({"type": "invoice.finalized"}).data] == [None]
+    cannot = draft(auto_advance=True)  # without lines
+    stripe.clock.advance(days=20)
     assert v1.invoices.retrieve(stays.id).status == "draft"
+    failed = v1.invoices.retrieve(cannot.id)
+    assert (failed.status, failed.last_finalization_error.code) == ("draft", "invoice_no_customer_line_items")
+    assert types(v1).count("invoice.finalization_failed") == 1
 
 
 def test_items_only_into_drafts_and_at_most_250(
@@ -205,6 +210,8 @@ def test_void_and_uncollectible(v1: Any, draft: Any, opened: Any, refused: Refus
     assert v1.invoices.mark_uncollectible(invoice.id).status == "uncollectible"
     assert refused(v1.invoices.mark_uncollectible, invoice.id)["status"] == 400
     assert v1.invoices.void_invoice(invoice.id).status == "void"
+    entry = v1.invoice_payments.list({"invoice": invoice.id, "expand": ["data.payment.payment_intent"]}).data[0]
+    assert (entry.status, entry.payment.payment_intent.status) == ("canceled", "canceled")
     assert refused(v1.invoices.pay, invoice.id)["message"] == "Voided invoices cannot be paid."
     late = opened(1000)
     v1.invoices.mark_uncollectible(late.id)
