@@ -12,7 +12,7 @@ from typing import Any
 from tests.stripe_server.errors import StripeFailure
 from tests.stripe_server.params import merged_metadata
 from tests.stripe_server.routing import route, within
-from tests.stripe_server.world import API_VERSION, Object, World
+from tests.stripe_server.world import API_VERSION, Object, Queued, World
 
 DAY = 86_400
 KEPT = 30 * DAY  # "List events, going back up to 30 days"
@@ -119,7 +119,7 @@ def list_endpoints(world: World, params: dict[str, Any]) -> Object:
 @route("DELETE", "/v1/webhook_endpoints/{id}", "webhook_endpoints.delete", "WebhookEndpointDeleteParams")
 def delete_endpoint(world: World, params: dict[str, Any], id: str) -> Object:
     endpoint = world.get("webhook_endpoint", id)
-    world.queue = [entry for entry in world.queue if entry[1] != id]
+    world.queue = [entry for entry in world.queue if entry.endpoint != id]
     return world.delete(endpoint)
 
 
@@ -145,6 +145,10 @@ class Delivery:
     endpoint: str
     status: int | None
     body: bytes
+
+    @property
+    def taken(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
 
 
 def signature(payload: bytes, secrets: list[str], timestamp: int) -> str:
@@ -172,30 +176,31 @@ def deliver(
     Chances are drawn from `seed`.
     """
     chance = random.Random(seed)
+    sending: list[Queued] = []
     with world.lock:
-        batch = [entry for entry in world.queue if types is None or entry[0]["type"] in types]
-        kept = [entry for entry in world.queue if entry not in batch]
-        dropped = [entry for entry in batch if chance.random() < drop]
-        delayed = [entry for entry in batch if entry not in dropped and chance.random() < delay]
-        world.queue = kept + delayed
-    sending = [entry for entry in batch if entry not in dropped and entry not in delayed] * duplicate
-    sending.sort(key=lambda entry: batch.index(entry))
+        kept = []
+        for queued in world.queue:
+            if types is not None and queued.event["type"] not in types:
+                kept.append(queued)
+            elif chance.random() >= drop:
+                (kept if chance.random() < delay else sending).append(queued)
+        world.queue = kept
+    order = [queued for queued in sending for _ in range(duplicate)]
     if reorder is not None:
-        random.Random(reorder).shuffle(sending)
-    sent = [_send(world, event, endpoint, timeout) for event, endpoint in sending]
+        random.Random(reorder).shuffle(order)
+    sent = [_send(world, queued, timeout) for queued in order]
     with world.lock:
-        for event, endpoint in batch:
-            answers = [item.status for item in sent if item.event is event and item.endpoint == endpoint]
-            if not answers:
-                continue
-            if any(status is not None and 200 <= status < 300 for status in answers):
-                event["pending_webhooks"] -= 1
+        taken = {queued for queued, delivery in zip(order, sent, strict=True) if delivery.taken}
+        for queued in sending:
+            if queued in taken:
+                queued.event["pending_webhooks"] -= 1
             else:
-                world.queue.append((event, endpoint))
+                world.queue.append(queued)
     return sent
 
 
-def _send(world: World, event: Object, endpoint_id: str, timeout: float) -> Delivery:
+def _send(world: World, queued: Queued, timeout: float) -> Delivery:
+    event, endpoint_id = queued.event, queued.endpoint
     with world.lock:
         endpoint = world.by_kind["webhook_endpoint"].get(endpoint_id)
         if endpoint is None:

@@ -70,8 +70,7 @@ class StripeServer:
             wait = every
             while not self._stopping.wait(wait):
                 answers = [delivery for world in list(self._worlds.values()) for delivery in events.deliver(world)]
-                failed = any(delivery.status is None or delivery.status >= 300 for delivery in answers)
-                wait = min(wait * 2, 60.0) if failed else every
+                wait = every if all(delivery.taken for delivery in answers) else min(wait * 2, 60.0)
 
         threading.Thread(target=run, daemon=True).start()
 
@@ -120,7 +119,7 @@ class StripeServer:
 
     def queued(self, live: bool = False) -> list[str]:
         """The types of the events that wait for delivery, in order."""
-        return [event["type"] for event, _ in self.world(live).queue]
+        return [queued.event["type"] for queued in self.world(live).queue]
 
     def serve(self, request: Request) -> Reply:
         return self._service.serve(request)

@@ -190,6 +190,8 @@ def test_paying_by_the_default_of_the_customer(v1: Any, customer: str, draft: An
     v1.customers.update(customer, {"invoice_settings": {"default_payment_method": method.id}})
     assert [found.id for found in v1.payment_methods.list({"customer": customer}).data] == [method.id]
     assert v1.invoices.pay(draft(1000).id).status == "paid", "a draft is finalised first"
+    kept = draft(1000, collection_method="charge_automatically", days_until_due=None)
+    assert v1.invoices.finalize_invoice(kept.id).status == "open", "it does not advance by itself"
     charged = draft(1000, collection_method="charge_automatically", days_until_due=None, auto_advance=True)
     assert v1.invoices.finalize_invoice(charged.id).status == "paid", "it advances by itself"
 

@@ -63,6 +63,14 @@ class Cause:
     version: str = API_VERSION
 
 
+@dataclass(eq=False)
+class Queued:
+    """An event that waits to be sent to an endpoint, which is named by its id."""
+
+    event: Object
+    endpoint: str
+
+
 @dataclass
 class World:
     """`lock` is held by whoever reads or changes the objects; each request runs whole under it."""
@@ -83,8 +91,7 @@ class World:
     cause: Cause = field(default_factory=Cause)
     requests: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
-    # What is queued for the registered endpoints: (event, endpoint's id).
-    queue: list[tuple[Object, str]] = field(default_factory=list)
+    queue: list[Queued] = field(default_factory=list)
     # What moved money, written down at the moment it did: the books are worked out from it.
     journal: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     secrets: dict[str, list[Any]] = field(default_factory=dict)  # of the endpoints, the newest first
@@ -206,7 +213,7 @@ class World:
         for endpoint in self.by_kind["webhook_endpoint"].values():
             if endpoint["status"] == "enabled" and {"*", type} & set(endpoint["enabled_events"]):
                 event["pending_webhooks"] += 1
-                self.queue.append((event, endpoint["id"]))
+                self.queue.append(Queued(event, endpoint["id"]))
 
     @contextmanager
     def updating(self, obj: Object, *types: str) -> Iterator[None]:
