@@ -1,6 +1,7 @@
 """`python -m tests.stripe_server`: Stripe to try Holdfast against, without an account."""
 
 import argparse
+import secrets
 import threading
 
 from tests.stripe_server import FAULTS, StripeServer
@@ -17,7 +18,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="by which the faults are drawn")
     parser.add_argument("--rate-limit", type=int, metavar="N", help="requests a second of one key")
     options = parser.parse_args()
-    with StripeServer(port=options.port, rate_limit=options.rate_limit) as stripe:
+    ids = secrets.randbits(64)  # a client may still know those of an earlier run
+    with StripeServer(port=options.port, seed=ids, rate_limit=options.rate_limit) as stripe:
         if options.faults:
             stripe.faults.at_random(options.faults, options.seed)
         if options.webhook:

@@ -6,6 +6,7 @@ import http.client
 import json
 import random
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,9 @@ from tests.stripe_server.routing import route, within
 from tests.stripe_server.world import API_VERSION, Object, Queued, World
 
 DAY = 86_400
+TIMEOUT = 10.0
+# (url, payload, headers) -> (status, body)
+Post = Callable[[str, bytes, dict[str, str]], tuple[int, bytes]]
 KEPT = 30 * DAY  # "List events, going back up to 30 days"
 MAXIMUM_ENDPOINTS = 16
 
@@ -167,13 +171,13 @@ def deliver(
     delay: float = 0.0,
     seed: int = 0,
     types: set[str] | None = None,
-    timeout: float = 10.0,
+    post: Post | None = None,
 ) -> list[Delivery]:
     """Send what is queued now, and take out of the queue what was answered with 2xx; the rest stays to be sent again.
 
     `duplicate`: each is sent so many times. `reorder`: a seed by which the order is shuffled. `drop`: the share that is
     never sent, and forgotten. `delay`: the share that stays queued for a later call. `types`: only events of these.
-    Chances are drawn from `seed`.
+    Chances are drawn from `seed`. `post` takes the place of HTTP, such as a test client of Django.
     """
     chance = random.Random(seed)
     sending: list[Queued] = []
@@ -188,7 +192,7 @@ def deliver(
     order = [queued for queued in sending for _ in range(duplicate)]
     if reorder is not None:
         random.Random(reorder).shuffle(order)
-    sent = [_send(world, queued, timeout) for queued in order]
+    sent = [_send(world, queued, post or over_http) for queued in order]
     with world.lock:
         taken = {queued for queued, delivery in zip(order, sent, strict=True) if delivery.taken}
         for queued in sending:
@@ -199,31 +203,38 @@ def deliver(
     return sent
 
 
-def _send(world: World, queued: Queued, timeout: float) -> Delivery:
-    event, endpoint_id = queued.event, queued.endpoint
+def _send(world: World, queued: Queued, post: Post) -> Delivery:
     with world.lock:
-        endpoint = world.by_kind["webhook_endpoint"].get(endpoint_id)
+        endpoint = world.by_kind["webhook_endpoint"].get(queued.endpoint)
         if endpoint is None:
-            return Delivery(event, endpoint_id, None, b"")
+            return Delivery(queued.event, queued.endpoint, None, b"")
         now = world.clock.now()
-        secrets = [secret.value for secret in world.secrets[endpoint_id] if secret.until is None or secret.until > now]
-        shown = {**world.view(event), "api_version": endpoint["api_version"] or event["api_version"]}
+        secrets = [
+            secret.value for secret in world.secrets[queued.endpoint] if secret.until is None or secret.until > now
+        ]
+        shown = world.view(queued.event)
+        shown["api_version"] = endpoint["api_version"] or shown["api_version"]
         payload = json.dumps(shown, indent=2).encode()
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "Stripe-Signature": signature(payload, secrets, now),
+            "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
+        }
         url = endpoint["url"]
+    try:
+        return Delivery(queued.event, queued.endpoint, *post(url, payload, headers))
+    except (OSError, http.client.HTTPException):
+        return Delivery(queued.event, queued.endpoint, None, b"")
+
+
+def over_http(url: str, payload: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
     address = urllib.parse.urlsplit(url)
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-    connection = kind(address.hostname or "", address.port, timeout=timeout)
-    headers = {
-        "Content-Type": "application/json; charset=utf-8",
-        "Stripe-Signature": signature(payload, secrets, now),
-        "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
-    }
+    connection = kind(address.hostname or "", address.port, timeout=TIMEOUT)
     try:
         connection.request("POST", address.path + (f"?{address.query}" if address.query else ""), payload, headers)
         answer = connection.getresponse()
-        return Delivery(event, endpoint_id, answer.status, answer.read())
-    except (OSError, http.client.HTTPException):
-        return Delivery(event, endpoint_id, None, b"")
+        return answer.status, answer.read()
     finally:
         connection.close()
 

@@ -38,7 +38,7 @@ class StripeServer:
         self._search_lag = search_lag
         self._worlds: dict[tuple[str, bool], World] = {}
         self._making = threading.Lock()
-        self.account = f"acct_{self._ids.getrandbits(64):016x}"
+        self.account = "acct_1HoldfastStripe01"
         self._http = _Listener(("127.0.0.1", port), _Handler)
         self._http.stripe = self
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"

@@ -24,6 +24,8 @@ def test_a_note_on_an_open_invoice_lowers_what_remains(v1: Any, opened: Any) -> 
     assert note.number == f"{invoice.number}-CN-01"
     after = v1.invoices.retrieve(invoice.id)
     assert (after.status, after.total, after.amount_due, after.amount_remaining) == ("open", 1000, 700, 700)
+    entry = v1.invoice_payments.list({"invoice": invoice.id, "expand": ["data.payment.payment_intent"]}).data[0]
+    assert (entry.amount_requested, entry.payment.payment_intent.amount) == (700, 700)
     assert (after.pre_payment_credit_notes_amount, after.post_payment_credit_notes_amount) == (300, 0)
     assert v1.invoices.pay(invoice.id, {"payment_method": "pm_card_visa"}).amount_paid == 700
 

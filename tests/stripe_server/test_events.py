@@ -162,6 +162,19 @@ def test_duplicates_reordering_delays_and_drops(
     assert stripe.deliver(drop=1.0) == [] == stripe.queued()
 
 
+def test_without_a_socket(stripe: StripeServer, v1: Any) -> None:
+    stripe.dashboard().add_endpoint("https://holdfast.example/hook", "whsec_mine")
+    v1.customers.create({})
+    got: list[tuple[str, str]] = []
+
+    def post(url: str, payload: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        got.append((url, Webhook.construct_event(payload, headers["Stripe-Signature"], "whsec_mine").type))
+        return 204, b""
+
+    assert [delivery.status for delivery in stripe.deliver(post=post)] == [204]
+    assert got == [("https://holdfast.example/hook", "customer.created")]
+
+
 def test_an_endpoint_that_is_not_there(stripe: StripeServer, v1: Any, receiver: Receiver, refused: Refused) -> None:
     stripe.dashboard().add_endpoint("http://127.0.0.1:1/nobody")
     v1.customers.create({})
