@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 import pytest
+from stripe import StripeError
 
 from tests.stripe_server import StripeServer
 
@@ -98,3 +99,25 @@ def test_the_worlds_have_keys_of_their_own(stripe: StripeServer, connect: Any, v
     assert (
         v1.customers.create({"name": "A"}, KEY).id == connect("rk_test_other").customers.create({"name": "A"}, KEY).id
     )
+
+
+def test_many_clients_at_once(stripe: StripeServer, connect: Any) -> None:
+    """Each request runs whole: ten clients send the same twenty keys and make twenty customers, numbered apart."""
+
+    def send(client: Any) -> None:
+        for n in range(20):
+            while True:
+                try:
+                    client.customers.create({"name": str(n), "email": "a@b.example"}, {"idempotency_key": f"hf:{n}"})
+                    break
+                except StripeError as error:
+                    assert error.http_status == 409  # an APIError, whose `code` the package leaves empty
+
+    threads = [threading.Thread(target=send, args=(connect(),)) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    made = stripe.world().all("customer")
+    assert sorted(int(customer["name"]) for customer in made) == list(range(20))
+    assert len(stripe.log) >= 200 and len({customer["id"] for customer in made}) == 20

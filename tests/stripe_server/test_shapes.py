@@ -143,6 +143,12 @@ def test_the_hosted_page_pays(v1: Any, opened: Any) -> None:
     assert caught.value.code == 404
 
 
+def test_the_example_of_the_readme_runs() -> None:
+    page = (Path(__file__).parent / "README.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    exec(compile(code, "README.md", "exec"), {})
+
+
 def test_from_the_shell() -> None:
     """It says where it is and which key it takes, and answers there."""
     root = Path(__file__).parents[2]
