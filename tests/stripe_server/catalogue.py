@@ -5,7 +5,7 @@ from typing import Any
 from tests.stripe_server import shapes
 from tests.stripe_server.errors import StripeFailure
 from tests.stripe_server.params import check_length, merged_metadata
-from tests.stripe_server.routing import filtered, route
+from tests.stripe_server.routing import route
 from tests.stripe_server.world import Object, World
 
 DAY = 86_400
@@ -34,11 +34,6 @@ def create_tax_rate(world: World, params: dict[str, Any]) -> Object:
     return rate
 
 
-@route("GET", "/v1/tax_rates/{id}", "tax_rates.retrieve", "TaxRateRetrieveParams")
-def retrieve_tax_rate(world: World, params: dict[str, Any], id: str) -> Object:
-    return world.get("tax_rate", id)
-
-
 @route("POST", "/v1/tax_rates/{id}", "tax_rates.update", "TaxRateUpdateParams", _RATE)
 def update_tax_rate(world: World, params: dict[str, Any], id: str) -> Object:
     """Percentage and inclusive cannot be changed: the parameters do not exist."""
@@ -47,13 +42,6 @@ def update_tax_rate(world: World, params: dict[str, Any], id: str) -> Object:
     with world.updating(rate, "tax_rate.updated"):
         rate.update({name: value if value != "" else None for name, value in params.items()}, metadata=metadata)
     return rate
-
-
-@route("GET", "/v1/tax_rates", "tax_rates.list", "TaxRateListParams", "active created inclusive")
-def list_tax_rates(world: World, params: dict[str, Any]) -> Object:
-    return world.page(
-        filtered(world.all("tax_rate"), params, "active", "created", "inclusive"), params, "/v1/tax_rates"
-    )
 
 
 def rates_named(world: World, ids: Any, param: str) -> list[Object]:
@@ -98,11 +86,6 @@ def create_meter(world: World, params: dict[str, Any]) -> Object:
     )
     world.emit("billing.meter.created", made)
     return made
-
-
-@route("GET", "/v1/billing/meters", "meters.list", "billing.MeterListParams", "status")
-def list_meters(world: World, params: dict[str, Any]) -> Object:
-    return world.page(filtered(world.all("billing.meter"), params, "status"), params, "/v1/billing/meters")
 
 
 @route(

@@ -10,7 +10,7 @@ from tests.stripe_server.errors import StripeFailure, no_such, not_covered
 from tests.stripe_server.invoices import mark_paid
 from tests.stripe_server.items import rates_of
 from tests.stripe_server.params import merged_metadata
-from tests.stripe_server.routing import filtered, route
+from tests.stripe_server.routing import route
 from tests.stripe_server.world import Object, World
 
 COVERED = "amount credit_amount effective_at email_type invoice lines memo metadata out_of_band_amount reason "
@@ -268,23 +268,6 @@ def preview(world: World, params: dict[str, Any]) -> Object:
         "url": "/v1/credit_notes/preview/lines",
     }
     return {**note, "lines": listed}
-
-
-@route("GET", "/v1/credit_notes/{id}", "credit_notes.retrieve", "CreditNoteRetrieveParams")
-def retrieve(world: World, params: dict[str, Any], id: str) -> Object:
-    return world.get("credit_note", id)
-
-
-@route("GET", "/v1/credit_notes", "credit_notes.list", "CreditNoteListParams", "created customer invoice")
-def list_(world: World, params: dict[str, Any]) -> Object:
-    found = filtered(world.all("credit_note"), params, "created", "customer", "invoice")
-    return world.page(found, params, "/v1/credit_notes")
-
-
-@route("GET", "/v1/credit_notes/{id}/lines", "credit_notes.lines", "CreditNoteLineItemListParams")
-def lines_(world: World, params: dict[str, Any], id: str) -> Object:
-    world.get("credit_note", id)
-    return world.page(world.lines[id], params, f"/v1/credit_notes/{id}/lines")
 
 
 @route("POST", "/v1/credit_notes/{id}/void", "credit_notes.void", "CreditNoteVoidCreditNoteParams")

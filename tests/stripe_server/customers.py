@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tests.stripe_server import payments, searching, shapes
+from tests.stripe_server import payments, shapes
 from tests.stripe_server.errors import StripeFailure, not_covered
 from tests.stripe_server.params import CUSTOMER_DESCRIPTION_LENGTH, check_length, merged_metadata
-from tests.stripe_server.routing import filtered, route
+from tests.stripe_server.routing import route
 from tests.stripe_server.world import Object, World
 
 COVERED = (
@@ -122,16 +122,6 @@ def delete(world: World, params: dict[str, Any], id: str) -> Object:
             world.delete(item)
     world.emit("customer.deleted", customer)
     return world.delete(customer)
-
-
-@route("GET", "/v1/customers", "customers.list", "CustomerListParams", "created email")
-def list_(world: World, params: dict[str, Any]) -> Object:
-    return world.page(filtered(world.all("customer"), params, "created", "email"), params, "/v1/customers")
-
-
-@route("GET", "/v1/customers/search", "customers.search", "CustomerSearchParams", "query page")
-def search(world: World, params: dict[str, Any]) -> Object:
-    return searching.search(world, "customer", params, "/v1/customers/search")
 
 
 @route(

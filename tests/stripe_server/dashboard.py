@@ -1,7 +1,6 @@
 """People in Stripe's dashboard: what they do happens without a request of ours, and its events name none."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -17,88 +16,74 @@ class Dashboard:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    @contextmanager
-    def _acting(self) -> Iterator[World]:
+    def _do(self, answer: Callable[..., Object], params: dict[str, Any], *ids: str) -> Object:
         with self.world.lock:
             before, self.world.cause = self.world.cause, Cause()
             try:
-                yield self.world
+                return self.world.view(answer(self.world, params, *ids))
             finally:
                 self.world.cause = before
 
     def edit_invoice(self, id: str, **params: Any) -> Object:
-        with self._acting() as world:
-            return world.view(invoices.update(world, params, id))
+        return self._do(invoices.update, params, id)
 
     def finalize(self, id: str) -> Object:
-        with self._acting() as world:
-            return world.view(invoices.finalize_invoice(world, {}, id))
+        return self._do(invoices.finalize_invoice, {}, id)
 
     def send(self, id: str) -> Object:
-        with self._acting() as world:
-            return world.view(invoices.send(world, {}, id))
+        return self._do(invoices.send, {}, id)
 
     def void(self, id: str) -> Object:
-        with self._acting() as world:
-            return world.view(invoices.void(world, {}, id))
+        return self._do(invoices.void, {}, id)
 
     def mark_uncollectible(self, id: str) -> Object:
-        with self._acting() as world:
-            return world.view(invoices.mark_uncollectible(world, {}, id))
+        return self._do(invoices.mark_uncollectible, {}, id)
 
     def delete_draft(self, id: str) -> Object:
-        with self._acting() as world:
-            return world.view(invoices.delete(world, {}, id))
+        return self._do(invoices.delete, {}, id)
 
     def pay(self, id: str, payment_method: str | None = "pm_card_visa") -> Object:
         """Charge the invoice; None is "paid outside of Stripe"."""
         params = {"payment_method": payment_method} if payment_method else {"paid_out_of_band": True}
-        with self._acting() as world:
-            return world.view(invoices.pay(world, params, id))
+        return self._do(invoices.pay, params, id)
 
     def refund(self, invoice_id: str, amount: int | None = None) -> Object:
         """Give back what was paid of an invoice, or a part. The invoice stays paid."""
-        with self._acting() as world:
-            charge = payments.charged_for(world, world.get("invoice", invoice_id))
-            assert charge is not None, "the invoice was not paid by a charge"
-            params = {"charge": charge["id"]} | ({"amount": amount} if amount is not None else {})
-            return world.view(payments.create_refund(world, params))
+        charge = payments.charged_for(self.world, self.world.get("invoice", invoice_id))
+        assert charge is not None, "the invoice was not paid by a charge"
+        return self._do(
+            payments.create_refund, {"charge": charge["id"]} | ({"amount": amount} if amount is not None else {})
+        )
 
     def credit(self, invoice_id: str, amount: int, **params: Any) -> Object:
-        with self._acting() as world:
-            return world.view(credit_notes.create(world, {"invoice": invoice_id, "amount": amount, **params}))
+        return self._do(credit_notes.create, {"invoice": invoice_id, "amount": amount, **params})
 
     def delete_customer(self, id: str) -> Object:
-        with self._acting() as world:
-            return world.view(customers.delete(world, {}, id))
+        return self._do(customers.delete, {}, id)
 
     def edit_customer(self, id: str, **params: Any) -> Object:
-        with self._acting() as world:
-            return world.view(customers.update(world, params, id))
+        return self._do(customers.update, params, id)
 
     def change_item(self, id: str, **params: Any) -> Object:
         """An invoice item, or a line of an invoice by its id (`il_`)."""
-        with self._acting() as world:
-            if id.startswith("il_"):
-                line = next(line for lines in world.lines.values() for line in lines if line["id"] == id)
-                id = items.item_of(world, line)["id"]
-            if "unit_amount_decimal" in params:
-                params["unit_amount_decimal"] = Decimal(params["unit_amount_decimal"])
-            return world.view(items.update(world, params, id))
+        if id.startswith("il_"):
+            line = next(line for lines in self.world.lines.values() for line in lines if line["id"] == id)
+            id = items.item_of(self.world, line)["id"]
+        if "unit_amount_decimal" in params:
+            params["unit_amount_decimal"] = Decimal(params["unit_amount_decimal"])
+        return self._do(items.update, params, id)
 
     def add_item(self, customer: str, amount: int, currency: str, invoice: str | None = None, **params: Any) -> Object:
         """On a draft; without `invoice` a stray pending item, that the next invoice which asks for such takes along."""
-        params |= {"customer": customer, "amount": amount, "currency": currency} | (
-            {"invoice": invoice} if invoice else {}
-        )
-        with self._acting() as world:
-            return world.view(items.create(world, params))
+        params |= {"customer": customer, "amount": amount, "currency": currency}
+        return self._do(items.create, params | ({"invoice": invoice} if invoice else {}))
 
     def add_endpoint(self, url: str, secret: str | None = None, enabled_events: list[str] | None = None) -> Object:
-        """An endpoint for webhooks, with its secret."""
-        with self._acting() as world:
-            return events.listen(world, url, secret, enabled_events)
+        """An endpoint for webhooks, with its secret: one of Stripe's making, or `secret`."""
+        with self.world.lock:
+            return events.listen(self.world, url, secret, enabled_events)
 
     def roll_secret(self, endpoint_id: str, keep_old: int = 86_400) -> str:
-        with self._acting() as world:
-            return events.roll(world, endpoint_id, keep_old)
+        """A new secret of an endpoint; the old one signs too for `keep_old` seconds, at most a day."""
+        with self.world.lock:
+            return events.roll(self.world, endpoint_id, keep_old)

@@ -93,11 +93,6 @@ def create_endpoint(world: World, params: dict[str, Any]) -> Object:
     return {**endpoint, "secret": secret}
 
 
-@route("GET", "/v1/webhook_endpoints/{id}", "webhook_endpoints.retrieve", "WebhookEndpointRetrieveParams")
-def retrieve_endpoint(world: World, params: dict[str, Any], id: str) -> Object:
-    return world.get("webhook_endpoint", id)
-
-
 @route(
     "POST",
     "/v1/webhook_endpoints/{id}",
@@ -113,11 +108,6 @@ def update_endpoint(world: World, params: dict[str, Any], id: str) -> Object:
     if "disabled" in params:
         endpoint["status"] = "disabled" if params["disabled"] else "enabled"
     return endpoint
-
-
-@route("GET", "/v1/webhook_endpoints", "webhook_endpoints.list", "WebhookEndpointListParams")
-def list_endpoints(world: World, params: dict[str, Any]) -> Object:
-    return world.page(world.all("webhook_endpoint"), params, "/v1/webhook_endpoints")
 
 
 @route("DELETE", "/v1/webhook_endpoints/{id}", "webhook_endpoints.delete", "WebhookEndpointDeleteParams")

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from tests.stripe_server import items, money, payments, searching, shapes
+from tests.stripe_server import items, money, payments, shapes
 from tests.stripe_server.catalogue import rates_named
 from tests.stripe_server.customers import move_balance
 from tests.stripe_server.errors import StripeFailure, missing, no_such, not_covered
 from tests.stripe_server.params import merged_metadata
-from tests.stripe_server.routing import filtered, route
+from tests.stripe_server.routing import route
 from tests.stripe_server.world import Object, World
 
 DAY, HOUR = 86_400, 3_600
@@ -190,11 +190,6 @@ def advance(world: World) -> None:
                 invoice["last_finalization_error"] = failure.error
 
 
-@route("GET", "/v1/invoices/{id}", "invoices.retrieve", "InvoiceRetrieveParams")
-def retrieve(world: World, params: dict[str, Any], id: str) -> Object:
-    return world.get("invoice", id)
-
-
 @route("POST", "/v1/invoices/{id}", "invoices.update", "InvoiceUpdateParams", COVERED)
 def update(world: World, params: dict[str, Any], id: str) -> Object:
     invoice = world.get("invoice", id)
@@ -214,19 +209,6 @@ def update(world: World, params: dict[str, Any], id: str) -> Object:
     return invoice
 
 
-@route(
-    "GET", "/v1/invoices", "invoices.list", "InvoiceListParams", "collection_method created customer due_date status"
-)
-def list_(world: World, params: dict[str, Any]) -> Object:
-    found = filtered(world.all("invoice"), params, "collection_method", "created", "customer", "due_date", "status")
-    return world.page(found, params, "/v1/invoices")
-
-
-@route("GET", "/v1/invoices/search", "invoices.search", "InvoiceSearchParams", "query page")
-def search(world: World, params: dict[str, Any]) -> Object:
-    return searching.search(world, "invoice", params, "/v1/invoices/search")
-
-
 @route("DELETE", "/v1/invoices/{id}", "invoices.delete", "InvoiceDeleteParams")
 def delete(world: World, params: dict[str, Any], id: str) -> Object:
     """Drafts only. Their items go too."""
@@ -238,12 +220,6 @@ def delete(world: World, params: dict[str, Any], id: str) -> Object:
         world.delete(items.item_of(world, line))
     world.emit("invoice.deleted", invoice)
     return world.delete(invoice)
-
-
-@route("GET", "/v1/invoices/{id}/lines", "invoices.lines", "InvoiceLineItemListParams")
-def lines(world: World, params: dict[str, Any], id: str) -> Object:
-    world.get("invoice", id)
-    return world.page(world.lines[id], params, f"/v1/invoices/{id}/lines")
 
 
 @route("POST", "/v1/invoices/{id}/add_lines", "invoices.add_lines", "InvoiceAddLinesParams", "invoice_metadata lines")

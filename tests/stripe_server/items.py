@@ -225,11 +225,6 @@ def create(world: World, params: dict[str, Any]) -> Object:
     return item
 
 
-@route("GET", "/v1/invoiceitems/{id}", "invoiceitems.retrieve", "InvoiceItemRetrieveParams")
-def retrieve(world: World, params: dict[str, Any], id: str) -> Object:
-    return world.get("invoiceitem", id)
-
-
 @route("POST", "/v1/invoiceitems/{id}", "invoiceitems.update", "InvoiceItemUpdateParams", COVERED)
 def update(world: World, params: dict[str, Any], id: str) -> Object:
     """Only while the item is pending or on a draft, whose line then follows."""

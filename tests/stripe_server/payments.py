@@ -83,27 +83,12 @@ def attach(world: World, params: dict[str, Any], id: str) -> Object:
     return method
 
 
-@route("GET", "/v1/payment_methods/{id}", "payment_methods.retrieve", "PaymentMethodRetrieveParams")
-def retrieve_method(world: World, params: dict[str, Any], id: str) -> Object:
-    return world.get("payment_method", id)
-
-
 @route("GET", "/v1/payment_methods", "payment_methods.list", "PaymentMethodListParams", "customer type")
 def list_methods(world: World, params: dict[str, Any]) -> Object:
     """Those attached to `customer`."""
     if not params.get("customer"):
         raise missing("customer")
     return world.page(filtered(world.all("payment_method"), params, "customer", "type"), params, "/v1/payment_methods")
-
-
-@route("GET", "/v1/payment_intents/{id}", "payment_intents.retrieve", "PaymentIntentRetrieveParams")
-def retrieve_intent(world: World, params: dict[str, Any], id: str) -> Object:
-    return world.get("payment_intent", id)
-
-
-@route("GET", "/v1/charges/{id}", "charges.retrieve", "ChargeRetrieveParams")
-def retrieve_charge(world: World, params: dict[str, Any], id: str) -> Object:
-    return world.get("charge", id)
 
 
 @route(
@@ -312,18 +297,6 @@ def create_refund(world: World, params: dict[str, Any]) -> Object:
     check_amount(amount, charge["currency"])
     check_refund(charge, amount, "amount")
     return refund(world, charge, amount, merged_metadata({}, params.get("metadata")), params.get("reason"))
-
-
-@route("GET", "/v1/refunds/{id}", "refunds.retrieve", "RefundRetrieveParams")
-def retrieve_refund(world: World, params: dict[str, Any], id: str) -> Object:
-    return world.get("refund", id)
-
-
-@route("GET", "/v1/refunds", "refunds.list", "RefundListParams", "charge created payment_intent")
-def list_refunds(world: World, params: dict[str, Any]) -> Object:
-    return world.page(
-        filtered(world.all("refund"), params, "charge", "created", "payment_intent"), params, "/v1/refunds"
-    )
 
 
 @route("GET", "/v1/balance", "balance.retrieve", "BalanceRetrieveParams")
