@@ -83,6 +83,3 @@ class Keys:
     def forget(self, key: str) -> None:
         with self._lock:
             self._entries.pop(key, None)
-
-    def __len__(self) -> int:
-        return len(self._entries)
