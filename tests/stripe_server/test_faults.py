@@ -1,6 +1,8 @@
 """Each fault as a client sees it, and what it leaves behind."""
 
+import http.client
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -24,6 +26,17 @@ def test_a_lost_answer_tells_nothing_and_the_key_does(stripe: StripeServer, v1: 
     assert (again.last_response.headers.get("Idempotent-Replayed") == "true") is bool(done)
     assert len(v1.customers.list().data) == 1
     assert stripe.faults.counts == {("customers.create", fault): 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"), [("reset", ConnectionResetError), ("truncated", http.client.IncompleteRead)]
+)
+def test_how_an_answer_breaks_off(stripe: StripeServer, fault: str, error: type[Exception]) -> None:
+    stripe.faults.next(fault)
+    with closing(http.client.HTTPConnection(stripe.url.removeprefix("http://"), timeout=5)) as connection:
+        connection.request("GET", "/v1/account", headers={"Authorization": f"Bearer {stripe.key}"})
+        with pytest.raises(error):
+            connection.getresponse().read()
 
 
 def test_a_slow_answer_is_an_answer(stripe: StripeServer, v1: Any) -> None:
