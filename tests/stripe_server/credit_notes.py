@@ -52,13 +52,13 @@ def _of_invoice_line(
         amount = money.rounded(Decimal(own["amount"]) * quantity / Decimal(own["quantity_decimal"]))
     assert amount is not None
     earlier = _lines_of(world, invoice, id)
+    if any((line["quantity"] is None) != (quantity is None) for line in earlier):
+        raise StripeFailure("You can't combine crediting a line by amount and by quantity.", param=param)
     left = own["amount"] - sum(line["amount"] for line in earlier) - taken.get(id, 0)
     if not 0 < amount <= left:
         raise StripeFailure(
             f"The amount ({amount}) must be of what is left of the line ({left}).", param=f"{at}[amount]"
         )
-    if any((line["quantity"] is None) != (quantity is None) for line in earlier):
-        raise StripeFailure("You can't combine crediting a line by amount and by quantity.", param=param)
     taken[id] = taken.get(id, 0) + amount
     return amount, own
 

@@ -97,7 +97,9 @@ def test_lines_with_their_tax(v1: Any, draft: Any, refused: Refused) -> None:
     assert refused(v1.credit_notes.create, {"invoice": invoice.id, "lines": [over]})["param"] == "lines[0][amount]"
     assert refused(v1.credit_notes.create, {**wanted, "amount": 150})["param"] == "amount"
     mixed = {"type": "invoice_line_item", "invoice_line_item": taxed.id, "quantity": 1}
-    assert refused(v1.credit_notes.create, {"invoice": invoice.id, "lines": [mixed]})["status"] == 400
+    assert refused(v1.credit_notes.create, {"invoice": invoice.id, "lines": [mixed]})["param"].endswith(
+        "[invoice_line_item]"
+    )
     whole = {"type": "invoice_line_item", "invoice_line_item": plain.id, "quantity": 1}
     assert v1.credit_notes.create({"invoice": invoice.id, "lines": [whole]}).total == 500
 
