@@ -4,7 +4,8 @@ import argparse
 import secrets
 import threading
 
-from tests.stripe_server import FAULTS, StripeServer
+from tests.stripe_server import StripeServer
+from tests.stripe_server.faults import AT_RANDOM
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
         if options.webhook:
             print(f"Events go to {options.webhook}, signed with {options.secret}.")
         if options.faults:
-            print(f"{options.faults:.0%} of the requests suffer one of: {', '.join(FAULTS)}.")
+            print(f"{options.faults:.0%} of the requests suffer one of: {', '.join(AT_RANDOM)}.")
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
