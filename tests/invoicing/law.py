@@ -175,8 +175,6 @@ class Story:
         if free:
             one = self.chance.choice(free)
             void(one.pk, now=now)
-            with_reversals = LineReversal.objects.filter(line__invoice=one)
-            with_reversals.update(live=False)
             self.said.append(f"{one.number} void")
 
     def approve(self, now: datetime) -> None:
@@ -187,7 +185,7 @@ class Story:
 
 def taken_back_of(invoice: Invoice) -> bool:
     """Whether a standing document takes back what the invoice bills."""
-    outcomes = LineOutcome.objects.filter(line__invoice=invoice, live=True).values("outcome")
+    outcomes = list(LineOutcome.objects.filter(line__invoice=invoice, live=True).values_list("outcome", flat=True))
     return LineReversal.objects.filter(outcome__in=outcomes, live=True).exists()
 
 
