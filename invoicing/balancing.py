@@ -454,6 +454,18 @@ class _Run:
         used = replace(section.used, billed_on=tuple(sorted({*section.used.billed_on, invoice})))
         return replace(section, used=used)
 
+    def _name_on_invoices(self, note: CreditNote, starts: Collection[datetime]) -> None:
+        """The same where they stand on the credit note, which is made after the invoices."""
+        for invoice in self.invoices if starts else ():
+            used = [TermsUsed.from_json(one) for one in invoice.terms]
+            invoice.terms = [
+                replace(one, billed_on=tuple(sorted({*one.billed_on, note.id}))).to_json()
+                if one.period.start in starts and not one.advance
+                else one.to_json()
+                for one in used
+            ]
+            invoice.save(update_fields=["terms"])
+
     def _is_skipped(self, period: Period, found: Sequence[Section]) -> bool:
         """Whether the contract wants no invoice of zero, and one may follow that carries this."""
         terms = drafts.payment_terms(self.agreement, period.end)
@@ -480,6 +492,7 @@ class _Run:
         found = sorted([*found, *free], key=lambda one: (one.period.start, not one.wanted.advance))
         found = [self._after(one) for one in found if one.owing or one.wanted.closes]
         note = corrections.make(self.documents.note, found, facts, self.documents.undone, left, self.now)
+        self._name_on_invoices(note, {one.period.start for one in found if one.wanted.advance and one.owing})
         return note, [one for one in left_over if one not in free]
 
 

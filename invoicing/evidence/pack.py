@@ -236,6 +236,19 @@ class _Records:
                     "content_hash": document.content_hash or None,
                 },
             )
+        # A credit note that nobody approved, and that was not owed any more later.
+        for gone in sorted(map(str, wanted - {str(one.id) for one in found})):
+            yield (
+                "document",
+                {
+                    "id": gone,
+                    "document": "credit_note",
+                    "number": None,
+                    "status": "deleted",
+                    "issued_at": None,
+                    "content_hash": None,
+                },
+            )
         for line in self.others:
             yield "document_line", {"document": str(line.invoice_id or line.credit_note_id), "line": _line_json(line)}
 

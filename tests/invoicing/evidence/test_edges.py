@@ -2,18 +2,20 @@
 
 import gzip
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
 from access import ids
-from invoicing import billing
+from invoicing import billing, credit_notes
 from invoicing.evidence import reads
 from invoicing.evidence import verify_evidence as verifier
 from invoicing.evidence.api import VERIFIER
-from invoicing.models import Invoice
+from invoicing.models import CreditNote, Invoice
 from tests.invoicing.conftest import World
 from tests.invoicing.deals import Deal, at, per_unit
 from tests.invoicing.evidence.packs import back, chained, counted, packed, records
@@ -31,6 +33,51 @@ def issued(world: World) -> Invoice:
     billing.run(now=at("2026-04-01"))
     back()
     return deal.invoice()
+
+
+def test_fees_in_advance_on_a_credit_note_beside_the_invoice(world: World) -> None:
+    """February is to be given back, and what is due in advance of March goes with it; the rest of March is on an
+    invoice. So that names the note, which is a draft, then issued; or one day gone.
+    """
+    prices = {"ticket": per_unit("10")}
+    fees = [{"name": "Platform", "amount": "31", "timing": "advance"}]
+    deal = Deal(world, prices=prices, starts_at=at("2026-02-01"), fees=fees, credit_notes="approval")
+    billing.run(now=at("2026-02-01"))
+    deal.version(at("2026-02-11"), prices=prices, credit_notes="approval")
+    half = [{"name": "Platform", "amount": "15.50", "timing": "advance"}]
+    deal.version(at("2026-03-26"), prices=prices, fees=half, credit_notes="approval")
+    deal.settled("ticket", 5, at("2026-03-10"))
+    billing.run(now=at("2026-04-01"))
+    back()
+    note = CreditNote.objects.get()
+    # 3.00 for six days of March, less what eighteen days of February were too much.
+    assert (deal.totals(), note.status, note.total_minor) == (["31.00", "65.50"], "draft", 1993 - 300)
+    invoice = deal.invoice()
+    while_a_draft = "amounts of a period that another document billed while it was a draft"
+    assert str(note.id) in invoice.terms[0]["billed_on"]
+    assert while_a_draft not in counted(packed(invoice)).recorded
+
+    def then(change: Callable[[], Any]) -> verifier.Recount:
+        """The pack as it would be after that."""
+        with transaction.atomic():
+            change()
+            found = counted(packed(deal.invoice()))
+            transaction.set_rollback(True)
+        return found
+
+    def approved() -> None:
+        credit_notes.freeze(note, now=at("2026-04-02"), wall=at("2026-04-02"))
+        assert CreditNote.objects.get().number
+        counted(packed(note))
+
+    assert while_a_draft not in then(approved).recorded
+
+    def not_owed_any_more() -> None:
+        deal.version(at("2026-02-11"), prices=prices, fees=fees, credit_notes="approval")
+        billing.run(now=at("2026-04-03"))
+        assert not CreditNote.objects.exists()
+
+    assert while_a_draft in then(not_owed_any_more).recorded
 
 
 def streamed(answer: Any) -> bytes:
