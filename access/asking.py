@@ -3,7 +3,7 @@
 A link only ever leads to this page; the POST of its form is what acts, so no crawler and no link can.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from django.contrib import messages
@@ -76,6 +76,16 @@ class Asks(ReadOnly):
         """Who may change these rows, although no form does."""
         options = self.model._meta
         return request.user.has_perm(f"{options.app_label}.change_{options.model_name}")
+
+    def offered(self, object_id: Any) -> Collection[str] | None:
+        """Names of the actions that the state of a row allows; None is all."""
+        return None
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only what can be done is offered; what is asked for all the same, the use case refuses."""
+        actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        offered = self.offered(object_id)
+        return [one for one in actions if offered is None or one.path in offered]
 
     def question(
         self,

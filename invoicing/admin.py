@@ -1,6 +1,6 @@
 """Invoices in the admin: to be read. What may be done with one goes through the same use cases as the API."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -34,6 +34,7 @@ from invoicing.models import (
     ParkedCustomer,
 )
 from invoicing.payment import mark_paid, mark_uncollectible
+from invoicing.refusals import actions_of
 from invoicing.void import void
 
 
@@ -65,6 +66,14 @@ VOID = Step(
     "This cannot be undone. It keeps its number and owes nothing; its outcomes are billed anew by the next run, and "
     "credit that was taken off it is free.",
 )
+
+
+_ACTIONS = {
+    lifecycle.ISSUE: "issue_this",
+    lifecycle.MARK_PAID: "mark_paid_this",
+    lifecycle.MARK_UNCOLLECTIBLE: "mark_uncollectible_this",
+    lifecycle.MAKE_VOID: "void_this",
+}
 
 
 class OverdueFilter(admin.SimpleListFilter):
@@ -109,7 +118,7 @@ class InvoiceAdmin(Asks, ModelAdmin):
     show_full_result_count = False
     inlines = [LineInline, AllocationInline, ApplicationInline]
     fields = [
-        "name", "kind", "customer", "state", "period", "memo", "subtotal", "tax", "total", "credited", "due",
+        "name", "kind", "customer", "status", "period", "memo", "subtotal", "tax", "total", "credited", "due",
         "issued_at", "due_at", "paid_at", "uncollectible_at", "voided_at", "net_days", "contract", "content_hash",
         "created_at", "refreshed_at", "pdf_link",
     ]  # fmt: skip
@@ -187,6 +196,13 @@ class InvoiceAdmin(Asks, ModelAdmin):
         return HttpResponse(pdf.render(invoice), content_type="application/pdf", headers=headers)
 
     # --- What may be done ---------------------------------------------------------------------------------------------
+
+    def offered(self, object_id: UUID) -> Collection[str]:
+        invoice = Invoice.objects.filter(pk=object_id).first()
+        if invoice is None:
+            return ()
+        allowed = [_ACTIONS[one] for one in actions_of(invoice) if one in _ACTIONS]
+        return allowed if invoice.status in (lifecycle.DRAFT, lifecycle.VOID) else [*allowed, "goodwill_this"]
 
     @admin.action(description="Issue the chosen drafts", permissions=["act"])
     def issue_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:

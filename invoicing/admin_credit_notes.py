@@ -2,6 +2,7 @@
 own, and go through the same use cases as the API.
 """
 
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from access.errors import InvalidInput, flatten
 from access.fields import DecimalStringField
 from access.readonly import ReadOnly
 from invoicing import credit, credit_notes, texts
+from invoicing.domain import lifecycle
 from invoicing.models import CreditAllocation, CreditApplication, CreditNote, InvoiceLine
 from outcomes.models import Outcome
 
@@ -159,6 +161,13 @@ def amount_of(text: str) -> Decimal | None:
         raise InvalidInput(flatten(error.detail, "amount")) from error
 
 
+_ACTIONS = {
+    lifecycle.ISSUE: "approve_this",
+    lifecycle.REFUND: "refund_this",
+    lifecycle.DISCARD: "discard_this",
+}
+
+
 @admin.register(CreditNote)
 class CreditNoteAdmin(Asks, ModelAdmin):
     list_display = ["name", "customer", "kind", "state", "total", "remaining", "reason", "issued_at"]
@@ -170,7 +179,7 @@ class CreditNoteAdmin(Asks, ModelAdmin):
     show_full_result_count = False
     inlines = [LineInline, AllocationInline, ApplicationInline]
     fields = [
-        "name", "customer", "kind", "state", "reason", "subtotal", "tax", "total", "remaining", "destination",
+        "name", "customer", "kind", "status", "reason", "subtotal", "tax", "total", "remaining", "destination",
         "taken_back", "contract", "created_by", "created_at", "issued_at", "content_hash",
     ]  # fmt: skip
     readonly_fields = fields
@@ -216,6 +225,10 @@ class CreditNoteAdmin(Asks, ModelAdmin):
         return format_html("{}{}", links, more)
 
     # --- What may be done ---------------------------------------------------------------------------------------------
+
+    def offered(self, object_id: UUID) -> Collection[str]:
+        note: Any = self._found(object_id)[0]
+        return [_ACTIONS[one] for one in lifecycle.note_actions(note.status, note.kind, note.free)]
 
     @action(description="Approve", permissions=["act"])
     def approve_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:

@@ -1,6 +1,7 @@
 """Credit notes over HTTP and in the admin."""
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -247,6 +248,11 @@ def page(row: Any, name: str = "change") -> str:
     return reverse(f"admin:invoicing_{row._meta.model_name}_{name}", args=[row.pk])
 
 
+def offered(staff: Client, row: Any) -> list[str]:
+    """The actions that the row's page has links to."""
+    return re.findall(rf'href="[^"]*{row.pk}/(\w+_this)/?"', staff.get(page(row)).content.decode())
+
+
 def test_a_note_in_the_admin(staff: Client, issued: Invoice) -> None:
     undone = undo(2)
     note = automatic(undone, now=LATER, issue=False, reason=XSS)
@@ -256,11 +262,14 @@ def test_a_note_in_the_admin(staff: Client, issued: Invoice) -> None:
         assert b"USD 4.76" in staff.get(page(note, name)).content
         note.refresh_from_db()
         assert note.status == "draft", "a link alone does nothing"
+    assert offered(staff, note) == ["approve_this"]
     assert b"the next billing run would make it anew" in staff.post(page(note, "discard_this"), {}).content
     done = staff.post(page(note, "approve_this"), {"note": "looked at"}, follow=True)
     assert done.redirect_chain[-1][0] == page(note)
     shown = done.content.decode()
     assert "CN-000001" in shown and "HF-000001" in shown and XSS not in shown
+    assert (offered(staff, note), "'issued'" in shown) == ([], False)
+    assert offered(staff, issued) == ["mark_paid_this", "mark_uncollectible_this", "goodwill_this"]
     assert all(page_of_outcome(one.pk) in shown for one in undone)
     note.refresh_from_db()
     assert (note.status, note.created_by) == ("issued", "ada")
