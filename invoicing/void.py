@@ -28,8 +28,9 @@ def void(invoice_id: UUID, *, now: datetime) -> Invoice:
     invoice.status = Status.VOID
     invoice.voided_at = now_of(invoice.customer, now)
     invoice.save(update_fields=["status", "voided_at"], force_update=True)
+    lines = list(invoice.lines.values_list("pk", flat=True))
     for links in (LineOutcome.objects, LineReversal.objects):
-        links.filter(line__invoice=invoice, live=True).update(live=False)
+        links.filter(line__in=lines, live=True).update(live=False)
     credit.release(invoice)
     if invoice.contract_id is not None:
         drafts = CreditNote.objects.filter(kind=CreditNote.Kind.AUTOMATIC, status=CreditNote.Status.DRAFT)

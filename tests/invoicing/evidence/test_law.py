@@ -23,6 +23,7 @@ def test_whatever_befalls_is_accepted(world: World, seed: int, settings: Any) ->
     settings.INVOICE_GRACE_HOURS = 0
     stories = [law.Story.begin(world, seed * STORIES + number) for number in range(STORIES)]
     for month in law.MONTHS:
+        played.analyse()
         for now in (at(f"2026-{month}-28"), at(f"2026-{int(month) + 1:02}-01")):
             played.befall(stories, month, now)
             billing.run(now=now)
