@@ -266,6 +266,7 @@ def _check_amounts(scope: Scope, findings: Findings) -> None:
     every: Iterable[Sequence[Document]] = chain(_chunked(Invoice, scope), _chunked(CreditNote, scope))
     for documents in every:
         lines = _lines_for(documents)
+        issued = _issued_at(documents)
         agreed = terms.load({document.customer_id for document in documents})
         for document in documents:
             if isinstance(document, Invoice) and document.kind == Invoice.Kind.ONE_OFF:
@@ -273,14 +274,25 @@ def _check_amounts(scope: Scope, findings: Findings) -> None:
             elif document.content_format == 1:
                 _check_each(document, lines[document.id], findings)
             else:
-                _check_document(document, lines, agreed, findings)
+                _check_document(document, lines, issued, agreed, findings)
         _check_taxes(documents, findings)
+
+
+def _rated_with(documents: Sequence[Document]) -> set[UUID]:
+    """The documents whose lines these were rated with."""
+    return {UUID(one) for document in documents for entry in document.terms for one in entry["billed_on"]}
+
+
+def _issued_at(documents: Sequence[Document]) -> dict[UUID, datetime | None]:
+    """When those that these were rated with were issued. Two queries."""
+    wanted = _rated_with(documents)
+    every = (kind.objects.filter(pk__in=wanted).values_list("pk", "issued_at") for kind in (Invoice, CreditNote))
+    return dict(chain.from_iterable(every))
 
 
 def _lines_for(documents: Sequence[Document]) -> dict[UUID, list[InvoiceLine]]:
     """By document, the lines of these and of those whose lines they were rated with."""
-    wanted = {document.id for document in documents}
-    wanted |= {UUID(one) for document in documents for entry in document.terms for one in entry["billed_on"]}
+    wanted = {document.id for document in documents} | _rated_with(documents)
     found: dict[UUID, list[InvoiceLine]] = defaultdict(list)
     rows = InvoiceLine.objects.filter(Q(invoice__in=wanted) | Q(credit_note__in=wanted)).exclude(kind="goodwill")
     for line in rows.select_related("invoice", "credit_note", "price").order_by("position"):
@@ -313,7 +325,11 @@ _OLD_STEP = ("quantity", "unit_price", "amount")
 
 
 def _check_document(
-    document: Document, lines: Mapping[UUID, Sequence[InvoiceLine]], agreed: Terms, findings: Findings
+    document: Document,
+    lines: Mapping[UUID, Sequence[InvoiceLine]],
+    issued: Mapping[UUID, datetime | None],
+    agreed: Terms,
+    findings: Findings,
 ) -> None:
     own = list(lines.get(document.id, ()))
     agreement = _agreement(agreed, document)
@@ -324,7 +340,7 @@ def _check_document(
             used = TermsUsed.from_json(stored)
             of_period = [line for line in own if line.period_start == used.period.start]
             mine = [line for line in of_period if line.id not in told][: used.lines]
-            if agreement is None:
+            if agreement is None or any(_was_draft(issued.get(one), document) for one in used.billed_on):
                 continue
             others = [
                 line for one in used.billed_on for line in lines.get(one, ()) if line.period_start == used.period.start
@@ -352,6 +368,11 @@ def _check_document(
     for line in own if document.contract_id else ():
         if line.id not in told:
             _say(findings, document, line, "the document records no terms for the line's period")
+
+
+def _was_draft(issued_at: datetime | None, document: Document) -> bool:
+    """Whether a document was a draft when this one was issued: it may have been made anew, or be gone, since."""
+    return issued_at is None or (document.issued_at is not None and issued_at > document.issued_at)
 
 
 def _rated_again(

@@ -26,11 +26,11 @@ SELECT count(*) FROM invoicing_creditnote n WHERE %(customer)s::bigint IS NULL O
 """
 
 # What a note says it is, three times: in its lines, in its totals, in what it corrects. An automatic one corrects what
-# its lines say without what goodwill gave back before.
+# its lines say without what goodwill gave back before. It may correct invoices whose taxes are on top and contained.
 _TOTALS = """
 SELECT CASE WHEN n.subtotal_minor <> -coalesce(lines.net, 0)
                 THEN 'the lines come to ' || -coalesce(lines.net, 0) || ' and the credit note to ' || n.subtotal_minor
-            WHEN n.total_minor NOT IN (n.subtotal_minor, n.subtotal_minor + n.tax_minor)
+            WHEN n.total_minor <> n.subtotal_minor + coalesce(rates.on_top, 0)
                 THEN 'the credit note''s total is not its lines and its tax'
             WHEN n.tax_minor <> coalesce(rates.tax, 0) THEN 'the rates of the credit note do not come to its tax'
             ELSE 'what the credit note corrects of invoices does not come to it' END AS problem,
@@ -42,10 +42,10 @@ LEFT JOIN (SELECT l.credit_note_id, sum(l.amount_minor) AS net,
            WHERE l.credit_note_id IS NOT NULL GROUP BY l.credit_note_id) lines ON lines.credit_note_id = n.id
 LEFT JOIN (SELECT a.credit_note_id, sum(a.net_minor) AS net, sum(a.tax_minor) AS tax, sum(a.total_minor) AS total
            FROM invoicing_creditallocation a GROUP BY a.credit_note_id) given ON given.credit_note_id = n.id
-LEFT JOIN LATERAL (SELECT sum((rate ->> 'amount_minor')::bigint) AS tax
-                   FROM jsonb_array_elements(n.taxes) rate) rates ON true
+LEFT JOIN LATERAL (SELECT sum(amount_minor) AS tax, sum(amount_minor) FILTER (WHERE NOT inclusive) AS on_top
+                   FROM jsonb_to_recordset(n.taxes) rate(amount_minor bigint, inclusive boolean)) rates ON true
 WHERE (n.subtotal_minor <> -coalesce(lines.net, 0)
-       OR n.total_minor NOT IN (n.subtotal_minor, n.subtotal_minor + n.tax_minor)
+       OR n.total_minor <> n.subtotal_minor + coalesce(rates.on_top, 0)
        OR n.tax_minor <> coalesce(rates.tax, 0)
        OR (CASE n.kind WHEN 'automatic' THEN -coalesce(lines.corrected, 0) ELSE n.subtotal_minor END,
            n.tax_minor, n.total_minor) <> (coalesce(given.net, 0), coalesce(given.tax, 0), coalesce(given.total, 0)))
