@@ -371,8 +371,10 @@ def _check_document(
 
 
 def _was_draft(issued_at: datetime | None, document: Document) -> bool:
-    """Whether a document was a draft when this one was issued: it may have been made anew, or be gone, since."""
-    return issued_at is None or (document.issued_at is not None and issued_at > document.issued_at)
+    """Whether a document was a draft when this one was issued: it may have been made anew, or be gone, since. Drafts
+    are made anew together.
+    """
+    return document.issued_at is not None and (issued_at is None or issued_at > document.issued_at)
 
 
 def _rated_again(
