@@ -66,6 +66,18 @@ def pack(document: Document, *, now: datetime, progress: Progress | None = None)
             yield chain.line(kind, body)
 
 
+def _about(id: UUID, document: Document | None) -> dict[str, Any]:
+    """What a pack says of another document; None is a draft of a credit note that is gone."""
+    return {
+        "id": str(id),
+        "document": "invoice" if isinstance(document, Invoice) else "credit_note",
+        "number": document.number if document else None,
+        "status": document.status if document else "deleted",
+        "issued_at": _time(document.issued_at) if document else None,
+        "content_hash": (document.content_hash or None) if document else None,
+    }
+
+
 def _one_moment() -> AbstractContextManager[None]:
     """A snapshot, where no transaction is open already: within one, a caller has chosen what it sees."""
     return nullcontext() if connection.in_atomic_block else snapshot()
@@ -225,30 +237,10 @@ class _Records:
             *CreditNote.objects.filter(pk__in=wanted).order_by("pk"),
         ]
         for document in found:
-            yield (
-                "document",
-                {
-                    "id": str(document.id),
-                    "document": "credit_note" if isinstance(document, CreditNote) else "invoice",
-                    "number": document.number,
-                    "status": document.status,
-                    "issued_at": _time(document.issued_at),
-                    "content_hash": document.content_hash or None,
-                },
-            )
+            yield "document", _about(document.id, document)
         # A credit note that nobody approved, and that was not owed any more later.
-        for gone in sorted(map(str, wanted - {str(one.id) for one in found})):
-            yield (
-                "document",
-                {
-                    "id": gone,
-                    "document": "credit_note",
-                    "number": None,
-                    "status": "deleted",
-                    "issued_at": None,
-                    "content_hash": None,
-                },
-            )
+        for gone in sorted(set(map(UUID, wanted)) - {one.id for one in found}):
+            yield "document", _about(gone, None)
         for line in self.others:
             yield "document_line", {"document": str(line.invoice_id or line.credit_note_id), "line": _line_json(line)}
 
