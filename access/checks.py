@@ -62,6 +62,9 @@ def _check_switches() -> list[CheckMessage]:
     if settings.WEBHOOK_ALLOW_LOOPBACK:
         text = "HOLDFAST_WEBHOOK_ALLOW_LOOPBACK is on: it lets webhooks reach services of this machine."
         messages.append(Error(text, hint="It is for local trials: leave it out.", id="access.E007"))
+    if settings.STRIPE_URL:
+        text = "HOLDFAST_STRIPE_URL is set: invoices would go to another server than Stripe's."
+        messages.append(Error(text, hint="It is for local trials: leave it out.", id="access.E008"))
     if not os.environ.get("DATABASE_URL"):
         text = "DATABASE_URL is not set: the embedded PostgreSQL is for one machine and has no backups."
         messages.append(Warning(text, hint="Name a server of your own.", id="access.W001"))

@@ -125,6 +125,7 @@ INSTALLED_APPS = [
     "outcomes",
     "settlement",
     "invoicing",
+    "payments",
     "portal",
     "billing_project",
 ]
@@ -268,6 +269,7 @@ CELERY_BEAT_SCHEDULE = {
     # One that was not taken in time is no use: the next does its work.
     "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 2.0, "options": {"expires": 10}},
     "sweep webhooks": {"task": "webhooks.sweep", "schedule": 3600.0},
+    "sync with Stripe": {"task": "payments.sync_due", "schedule": 2.0, "options": {"expires": 10}},
 }
 
 # --- Holdfast ---------------------------------------------------------------------------------------------------------
@@ -299,6 +301,16 @@ WEBHOOK_ALLOW_LOOPBACK = env.bool("HOLDFAST_WEBHOOK_ALLOW_LOOPBACK", False)
 # Where customers reach this installation: what links to the portal begin with. Else, the address that was asked.
 PUBLIC_URL = env.str("HOLDFAST_PUBLIC_URL", "").rstrip("/")
 DOCS_URL = env.str("HOLDFAST_DOCS_URL", "/v1/docs")
+# Stripe is off until a key is set. Test customers (those with a test clock) go by the key for them; without one, by the
+# key of the others where that is a test key, else not at all: they never reach a live key.
+STRIPE_KEY = env.str("HOLDFAST_STRIPE_KEY", "")
+STRIPE_TEST_KEY = env.str("HOLDFAST_STRIPE_TEST_KEY", "")
+# Secrets of webhook endpoints, several while one replaces another.
+STRIPE_WEBHOOK_SECRETS = env.list("HOLDFAST_STRIPE_WEBHOOK_SECRETS", default=[])
+# Another server that speaks Stripe's API, for tests and local trials. Refused in production.
+STRIPE_URL = env.str("HOLDFAST_STRIPE_URL", "").rstrip("/")
+# Requests a second, of all processes together. Stripe allows 100 in live mode and 25 in test mode.
+STRIPE_RATE = env.int("HOLDFAST_STRIPE_RATE", 20)
 # Who sends the invoices; printed on the PDF.
 SELLER = {
     "name": env.str("HOLDFAST_SELLER_NAME", "Holdfast demo seller"),
@@ -324,5 +336,9 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": env.str("HOLDFAST_LOG_LEVEL", "INFO")},
     # Our own access log has a line per request; Django's would repeat each 4xx.
-    "loggers": {"django.request": {"level": "ERROR"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        # It writes down every request; ours are in the table of steps.
+        "stripe": {"level": "WARNING"},
+    },
 }

@@ -140,6 +140,7 @@ def test_what_the_environment_must_hold(
         ("API_KEY_PEPPER", "s" * 48, "access.E003"),
         ("DEBUG", True, "access.E006"),
         ("WEBHOOK_ALLOW_LOOPBACK", True, "access.E007"),
+        ("STRIPE_URL", "http://127.0.0.1:12111", "access.E008"),
         ("SECURE_SSL_REDIRECT", False, "access.W002"),
     ],
 )

@@ -1,0 +1,134 @@
+"""How the money of an invoice comes in: Stripe sends it, with a page to pay it on, or charges what the customer left
+there to be charged. When to charge again, and when to give up, is ours.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import stripe
+from django.db import transaction
+from django.db.models import Max
+
+from invoicing.models import Invoice
+from invoicing.queries import invoice_json
+from invoicing.refusals import public_id
+from payments import mirror
+from payments.errors import Refused
+from payments.models import Operation, StripeInvoice
+from payments.steps import Work
+from webhooks.publish import publish
+
+SEND: Final = "send_invoice"
+CHARGE: Final = "charge_automatically"
+
+PAYMENT_FAILED: Final = "invoice.payment_failed"
+
+FAILURES: list[Callable[[StripeInvoice, str, datetime], None]] = []
+"""Told, in the transaction that notes it, of every payment that was tried and failed, and why."""
+
+
+def method_of(invoice: Invoice) -> str:
+    """How an invoice is collected. Refused where Stripe cannot: it sends nothing without an e-mail address."""
+    method = SEND
+    if method == SEND and not invoice.customer.email:
+        raise Refused(
+            f"Customer {invoice.customer.key} has no e-mail address, and Stripe needs one to send an invoice: give it "
+            "one, and try again.",
+            code="no_email",
+        )
+    return method
+
+
+def begin(work: Work, invoice: Invoice, stripe_id: str) -> None:
+    """Send a finalised invoice that is to be paid, or have it charged."""
+    if method_of(invoice) == CHARGE:
+        charge_again(invoice, first=True, now=work.clock())
+        return
+    work.step(
+        "send",
+        {},
+        lambda request, options: work.v1.invoices.send_invoice(stripe_id, request, options),
+        lambda begun_at: _sent(work, stripe_id, begun_at),
+    )
+
+
+def _sent(work: Work, stripe_id: str, begun_at: datetime) -> stripe.StripeObject | None:
+    """The invoice, if it was sent since: only the list of events knows."""
+    since = {"gte": int(begun_at.timestamp()) - 300}
+    found = work.v1.events.list({"type": "invoice.sent", "created": since, "limit": 100})
+    for event in found.auto_paging_iter():
+        if event.data.object["id"] == stripe_id:
+            return work.v1.invoices.retrieve(stripe_id)
+    return None
+
+
+# --- Charging ---------------------------------------------------------------------------------------------------------
+
+
+def charge_again(invoice: Invoice, *, first: bool = False, now: datetime) -> Operation | None:
+    """Have an invoice charged; ``first`` only if it never was. None where a charge waits already, or was made."""
+    charges = Operation.objects.filter(kind=Operation.Kind.CHARGE, invoice=invoice)
+    number: int = charges.aggregate(Max("number"))["number__max"] or 0
+    if (first and number) or charges.filter(finished_at=None).exists():
+        return None
+    made, new = Operation.objects.get_or_create(
+        kind=Operation.Kind.CHARGE,
+        customer_id=invoice.customer_id,
+        invoice=invoice,
+        credit_note=None,
+        application=None,
+        number=number + 1,
+        defaults={"created_at": now},
+    )
+    return made if new else None
+
+
+def charge(work: Work) -> None:
+    """Operation `charge`: one attempt to take what is left to pay from what the customer left at Stripe. One that fails
+    is done, too: whether there is another is decided elsewhere (`FAILURES`).
+    """
+    invoice = work.operation.invoice
+    assert invoice is not None
+    seen = StripeInvoice.objects.get(pk=invoice.pk)
+    theirs = _note(work, invoice, seen.stripe_id)
+    if theirs is None or theirs["status"] != StripeInvoice.Status.OPEN:
+        return
+    try:
+        work.step(
+            "pay",
+            {},
+            lambda request, options: work.v1.invoices.pay(seen.stripe_id, request, options),
+            lambda begun_at: _paid(work, seen.stripe_id),
+        )
+        failure = ""
+    except stripe.CardError as error:
+        failure = str(error.user_message)
+    except Refused as problem:
+        # Nothing to charge, most often. What it means is seen from the invoice.
+        failure = str(problem)
+    theirs = _note(work, invoice, seen.stripe_id)
+    if failure and theirs is not None and theirs["status"] == StripeInvoice.Status.OPEN:
+        payment_failed(invoice, failure, now=work.clock())
+
+
+@transaction.atomic
+def payment_failed(invoice: Invoice, reason: str, *, now: datetime) -> None:
+    """Note, and tell, that a payment of the invoice failed."""
+    seen = StripeInvoice.objects.select_for_update().get(pk=invoice.pk)
+    seen.last_failure = reason
+    seen.save(update_fields=["last_failure"])
+    publish(PAYMENT_FAILED, public_id(invoice), lambda: invoice_json(invoice, now=now), now=now)
+    for told in FAILURES:
+        told(seen, reason, now)
+
+
+def _note(work: Work, invoice: Invoice, stripe_id: str) -> dict[str, Any] | None:
+    theirs = mirror.read(work.client, stripe_id)
+    mirror.note(invoice.id, work.connection, theirs, now=work.clock())
+    return theirs
+
+
+def _paid(work: Work, stripe_id: str) -> stripe.StripeObject | None:
+    found = work.v1.invoices.retrieve(stripe_id)
+    return found if found.status == StripeInvoice.Status.PAID else None
