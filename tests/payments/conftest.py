@@ -39,7 +39,7 @@ class Stripe:
     def pass_time(self, **time: float) -> None:
         """The clocks of both sides go on."""
         self.now += timedelta(**time)
-        self.server.clock.advance(**time)
+        self.server.clock.advance(seconds=timedelta(**time).total_seconds())
 
     def sync(self) -> int:
         """Work what is due now; the number of operations finished."""
