@@ -79,3 +79,8 @@ def ask(question: Callable[[], T]) -> T:
 def plain(answer: stripe.StripeObject) -> dict[str, Any]:
     """An object as plain values. Fields that an answer leaves out are not there: read them by ``get``."""
     return answer.to_dict()
+
+
+def bears(answer: stripe.StripeObject, name: str, value: str) -> bool:
+    """Whether an object's metadata has this value under this name."""
+    return (plain(answer).get("metadata") or {}).get(name) == value

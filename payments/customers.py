@@ -6,7 +6,7 @@ from typing import Any
 import stripe
 
 from contracts.models import Customer
-from payments.client import ask, plain
+from payments.client import ask, bears, plain
 from payments.errors import Refused
 from payments.models import Operation, StripeCustomer
 from payments.steps import Work
@@ -102,6 +102,6 @@ def _find(work: Work, customer: Customer, begun_at: datetime) -> stripe.StripeOb
     """One that was made since and bears our key. The list is up to date at once; Stripe's search is not."""
     since = int((begun_at - SKEW).timestamp())
     for one in work.v1.customers.list({"created": {"gte": since}, "limit": 100}).auto_paging_iter():
-        if one.metadata.get(METADATA) == customer.key[:500]:
+        if bears(one, METADATA, customer.key[:500]):
             return one
     return None

@@ -15,7 +15,7 @@ from invoicing.models import Invoice
 from invoicing.printed.sheet import locale_of_parties, tax_notes
 from invoicing.refusals import public_id
 from payments import collecting, customers, lines, mirror, units
-from payments.client import ask, plain
+from payments.client import ask, bears, plain
 from payments.errors import Later, Mismatch, Refused
 from payments.models import StripeInvoice
 from payments.steps import Work
@@ -113,7 +113,7 @@ def _due(invoice: Invoice, now: datetime) -> dict[str, Any]:
 def find(work: Work, invoice: Invoice, customer_id: str) -> stripe.StripeObject | None:
     """The invoice at Stripe that bears our invoice's id."""
     for one in work.v1.invoices.list({"customer": customer_id, "limit": 100}).auto_paging_iter():
-        if one.metadata.get(METADATA) == public_id(invoice) and one.status != StripeInvoice.Status.VOID:
+        if bears(one, METADATA, public_id(invoice)) and one.status != StripeInvoice.Status.VOID:
             return one
     return None
 
