@@ -15,7 +15,6 @@ _WHOLE_AT_STRIPE = {"MGA"}
 _HUNDREDTHS_AT_STRIPE = {"ISK", "UGX"}
 # "Three-decimal currencies": the last digit must be 0.
 _THOUSANDTHS = {"BHD", "JOD", "KWD", "OMR", "TND"}
-_NOT_AT_STRIPE = {"CLF", "UYW", "UYI", "IQD", "LYD"}
 
 LARGEST = 99_999_999
 """The largest amount Stripe takes: eight digits."""
@@ -23,8 +22,6 @@ LARGEST = 99_999_999
 
 def to_stripe(amount_minor: int, currency: str) -> int:
     """Minor units as Stripe's. Raises `Refused` for an amount that Stripe has no way to write, naming it."""
-    if currency in _NOT_AT_STRIPE:
-        raise Refused(f"Stripe does not take {currency}.", code="currency_not_supported")
     amount = amount_minor
     if currency in _HUNDREDTHS_AT_STRIPE:
         amount = amount_minor * 100

@@ -47,9 +47,7 @@ def test_any_fault_of_any_call(stripe: Stripe, acme: Customer, call: str, fault:
 
 @pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "error", "error_after", "lock_timeout"])
 @pytest.mark.parametrize("call", CALLS[:-1])
-def test_a_fault_that_is_found_out_after_the_key_is_gone(
-    stripe: Stripe, acme: Customer, call: str, fault: str
-) -> None:
+def test_a_fault_that_is_found_out_after_the_key_is_gone(stripe: Stripe, acme: Customer, call: str, fault: str) -> None:
     """Stripe keeps keys for a day: by then it is asked, whatever the first answer was."""
     invoice = stripe.issue(acme, "100.00")
     stripe.server.faults.next(fault, call)
