@@ -280,6 +280,8 @@ class ContractVersionInline(ReadOnlyInline):
         "zero_invoices",
         "credit_notes",
         "credits",
+        "collection_method",
+        "pass_on",
         "trial",
         "created_at",
     )

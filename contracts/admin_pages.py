@@ -96,6 +96,8 @@ class TermsHead(forms.Form):
     zero_invoices = _choice("zero_invoices")
     credit_notes = _choice("credit_notes")
     credits = _choice("credits")
+    collection_method = _choice("collection_method")
+    pass_on = _choice("pass_on")
     trial = forms.BooleanField(
         required=False,
         widget=widgets.UnfoldBooleanWidget(),

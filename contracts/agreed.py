@@ -28,6 +28,8 @@ CHOICES = {
     "credit_notes": ContractVersion.CreditNotes,
     "credits": ContractVersion.Credits,
     "zero_invoices": ContractVersion.ZeroInvoices,
+    "collection_method": ContractVersion.CollectionMethod,
+    "pass_on": ContractVersion.PassOn,
 }
 """Terms that are one of several words."""
 
@@ -58,6 +60,13 @@ class GivenTerms:
     credits: str = "next_invoice"
     zero_invoices: str = "issue"
     progressive_threshold: Decimal | None = None
+    collection_method: str = "send_invoice"
+    pass_on: str = ContractVersion.PassOn.NONE.value
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether another system invoices what is met under them."""
+        return self.pass_on != ContractVersion.PassOn.NONE
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,20 @@ COLUMNS = (
     *("progressive_threshold", *CHOICES),
 )
 """Terms that are stored as they are handed in, in a column of their name."""
+
+_TAKE_AWAY, _EMPTY = "leave it out, or take it away with null", "leave it out, or give none with []"
+_MONEY = {
+    "prices": _EMPTY,
+    "discount": _TAKE_AWAY,
+    "minimum": _TAKE_AWAY,
+    "cap": _TAKE_AWAY,
+    "fees": _EMPTY,
+    "pools": "leave it out, or give none with {}",
+    "commitments": "leave it out",
+    "trial": "leave it out, or say false",
+    "progressive_threshold": _TAKE_AWAY,
+}
+"""What prices outcomes, or charges beside them; and how a version says nothing of it."""
 
 
 def changed(before: VersionFields, changes: Mapping[str, Any]) -> VersionFields:
@@ -128,13 +151,14 @@ def problems_of(
     )
     terms = TermsInput(
         currency=currency,
-        card_pools=frozenset() if card is None else _pools_of(card, start),
-        prices=[price.to_rating() for price in given.prices],
+        card_pools=frozenset() if card is None or given.passes_on else _pools_of(card, start),
+        # What is passed on has neither prices nor pools (`_passing_on_problems`).
+        prices=[] if given.passes_on else [price.to_rating() for price in given.prices],
         discount=given.discount,
         minimum=given.minimum,
         cap=given.cap,
         fees=given.fees,
-        pools=given.pools,
+        pools={} if given.passes_on else given.pools,
         commitments=given.commitments,
         trial=given.trial,
     )
@@ -143,6 +167,7 @@ def problems_of(
         *prices.with_conditions(prices.details(rating.validate_terms(terms)), given.prices),
         *prices.details(threshold),
         *_name_problems(given),
+        *_passing_on_problems(given),
     ]
 
 
@@ -222,6 +247,26 @@ def _name_problems(given: VersionFields) -> list[Detail]:
             message = f"The name of a pool has 1 to {prices.MAX_POOL_NAME} characters."
             problems.append(Detail(child("pools", name), message, "invalid"))
     return problems
+
+
+def _passing_on_problems(given: VersionFields) -> list[Detail]:
+    """Terms of money beside outcomes that another system invoices: they would come to nothing."""
+    if given.pass_on not in CHOICES["pass_on"].values or not given.passes_on:
+        return []
+    return [
+        Detail(
+            name,
+            f"{name} has no effect with pass_on {given.pass_on}, where another system invoices what is confirmed:"
+            f" {way_out}, or let pass_on be none.",
+            "not_used",
+        )
+        for name, way_out in _MONEY.items()
+        if _says_something(getattr(given, name))
+    ]
+
+
+def _says_something(term: Any) -> bool:
+    return isinstance(term, Decimal) or bool(term)
 
 
 # --- Compared ---------------------------------------------------------------------------------------------------------

@@ -150,6 +150,7 @@ def _problems(
             found += timeline.span_problems(given.starts_at, entries[index - 1].ends_at, entry.made_by)
         if timeline.segments_hold(entries, [*problems, *found]):
             found += timeline.commitment_problems(entries, entry)
+        found += timeline.passing_on_problems(entries, entry)
         problems += placed(found, entry.place, said) if entry.place and index else found
         said += found
     return problems

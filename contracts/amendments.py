@@ -38,6 +38,8 @@ NOT_BACKDATED = {
     "credits": "credits",
     "zero_invoices": "zero_invoices",
     "progressive_threshold": "progressive_threshold",
+    "collection_method": "collection_method",
+    "pass_on": "pass_on",
 }
 
 
@@ -88,6 +90,7 @@ def add(
     )
     if timeline.segments_hold([entry], problems):
         problems += timeline.commitment_problems([*entries, entry], entry)
+    problems += timeline.passing_on_problems([*entries, entry], entry)
     raise_if_any(placed(problems, place) if place else problems)
     number = len(entries) + 1
     agreed.write(contract, number, entry.effective_at, entry.terms, now)

@@ -151,6 +151,18 @@ class VersionRequest(StrictSerializer):
         allow_null=True,
         help_text="Unbilled usage of so much is invoiced inside the period. Left out: when the period has ended.",
     )
+    collection_method = ChoiceTextField(
+        choices=agreed.CHOICES["collection_method"].values,
+        required=False,
+        help_text="How Stripe collects what is invoiced: it sends the invoice, or charges the customer's payment"
+        " method. Left out: send_invoice.",
+    )
+    pass_on = ChoiceTextField(
+        choices=agreed.CHOICES["pass_on"].values,
+        required=False,
+        help_text="Whether confirmed outcomes are handed over to another system, which invoices them, instead of being"
+        " invoiced here. With anything but none there are no terms of money. Left out: none.",
+    )
     conditions = PinsField(
         required=False,
         help_text="Versions of conditions that are pinned: attempts of the customer that begin while the contract is in"
@@ -307,6 +319,8 @@ class VersionTermsSerializer(serializers.Serializer[Any]):
     credit_notes = serializers.ChoiceField(choices=agreed.CHOICES["credit_notes"].values)
     credits = serializers.ChoiceField(choices=agreed.CHOICES["credits"].values)
     zero_invoices = serializers.ChoiceField(choices=agreed.CHOICES["zero_invoices"].values)
+    collection_method = serializers.ChoiceField(choices=agreed.CHOICES["collection_method"].values)
+    pass_on = serializers.ChoiceField(choices=agreed.CHOICES["pass_on"].values)
     conditions = serializers.DictField(
         child=serializers.IntegerField(), help_text="Pinned versions of conditions, by slug."
     )

@@ -317,6 +317,15 @@ class ContractVersion(models.Model):
         ISSUE = "issue", "Issued"
         SKIP = "skip", "Skipped: what they say is carried to the next invoice"
 
+    class CollectionMethod(models.TextChoices):
+        SEND_INVOICE = "send_invoice", "Sent: the customer pays it"
+        CHARGE_AUTOMATICALLY = "charge_automatically", "Charged: taken from the payment method that Stripe has"
+
+    class PassOn(models.TextChoices):
+        NONE = "none", "No: invoiced here"
+        STRIPE_METER_EVENTS = "stripe_meter_events", "To Stripe Billing, as meter events"
+        LAGO_EVENTS = "lago_events", "To Lago, as events"
+
     contract = models.ForeignKey(Contract, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
     effective_at = models.DateTimeField()
@@ -370,6 +379,18 @@ class ContractVersion(models.Model):
     progressive_threshold = number_field(
         help_text="Unbilled usage of so much, in major units, is invoiced inside the period."
     )
+    collection_method = models.CharField(
+        max_length=32,
+        choices=CollectionMethod.choices,
+        default=CollectionMethod.SEND_INVOICE,
+        help_text="How Stripe collects what is invoiced.",
+    )
+    pass_on = models.CharField(
+        max_length=32,
+        choices=PassOn.choices,
+        default=PassOn.NONE,
+        help_text="Whether another system invoices what is confirmed.",
+    )
     created_at = models.DateTimeField()
 
     class Meta:
@@ -386,6 +407,22 @@ class ContractVersion(models.Model):
                 & Q(zero_invoices__in=["issue", "skip"])
                 & (absent("progressive_threshold") | above_zero("progressive_threshold")),
                 name="contract_invoicing_terms_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(collection_method__in=["send_invoice", "charge_automatically"]),
+                name="contract_collection_method_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(pass_on="none")  # noqa: S106 -- no password
+                | (
+                    Q(pass_on__in=["stripe_meter_events", "lago_events"], pools={}, trial=False)
+                    & absent("discount_percent")
+                    & absent("discount_amount")
+                    & absent("minimum")
+                    & absent("cap")
+                    & absent("progressive_threshold")
+                ),
+                name="contract_passes_on_all_or_nothing",
             ),
             models.CheckConstraint(
                 condition=(absent("discount_percent") | absent("discount_amount"))
@@ -412,6 +449,12 @@ class ContractVersion(models.Model):
                 fields=["contract"],
                 condition=~Q(settlement_windows={}) | ~Q(conditions={}),
                 name="contract_versions_with_own",
+            ),
+            # Every billing run asks which contracts pass outcomes on, and few do.
+            models.Index(
+                fields=["contract"],
+                condition=~Q(pass_on="none"),  # noqa: S106 -- no password
+                name="contract_versions_passing_on",
             ),
         ]
 

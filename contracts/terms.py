@@ -30,6 +30,19 @@ from contracts.prices import fields_of
 
 T = TypeVar("T")
 
+PASSING_ON = """
+    SELECT c.customer_id, c.id AS contract_id, v.pass_on, v.starts_at, least(v.until, c.ends_at) AS ends_at
+    FROM (SELECT contract_id, pass_on, effective_at AS starts_at,
+                 lead(effective_at) OVER (PARTITION BY contract_id ORDER BY effective_at, number) AS until
+          FROM contracts_contractversion
+          WHERE contract_id IN (SELECT contract_id FROM contracts_contractversion WHERE pass_on <> 'none')) v
+    JOIN contracts_contract c ON c.id = v.contract_id
+    WHERE v.pass_on <> 'none' AND v.starts_at < coalesce(least(v.until, c.ends_at), 'infinity')
+"""
+"""SQL: the spans [starts_at, ends_at), end null for ever, in which what a customer's outcomes met is passed on, and to
+whom; none overlapping.
+"""
+
 BillingKey = tuple[int, int | None, datetime]
 """(contract version id, rate card version id or None where the card has none yet, start of the billing period)."""
 
@@ -101,6 +114,13 @@ class Version:
     credits: str = "next_invoice"
     zero_invoices: str = "issue"
     progressive_threshold: Decimal | None = None
+    collection_method: str = "send_invoice"
+    pass_on: str = ContractVersion.PassOn.NONE.value
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether another system invoices what is met under it: it has no prices here."""
+        return self.pass_on != ContractVersion.PassOn.NONE
 
 
 @dataclass(frozen=True)
@@ -263,7 +283,7 @@ class Terms:
             # A card in another currency prices nothing: its outcomes wait as `not_priced` instead of turning into wrong
             # money.
             listed = card.prices if card is not None and card.currency == agreement.currency else ()
-            prices = version.overrides + listed
+            prices = () if version.passes_on else version.overrides + listed
             if version.trial:
                 prices = tuple(replace(price, trial=True) for price in prices)
             stretches.append(Stretch(start, end, version, card, prices))
@@ -321,6 +341,8 @@ def load(customer_ids: Iterable[int]) -> Terms:
                 credits=version.credits,
                 zero_invoices=version.zero_invoices,
                 progressive_threshold=version.progressive_threshold,
+                collection_method=version.collection_method,
+                pass_on=version.pass_on,
             )
         )
     agreements = [

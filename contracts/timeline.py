@@ -153,6 +153,44 @@ def commitment_problems(entries: Sequence[Entry], entry: Entry) -> list[Detail]:
     return problems
 
 
+def passing_on_problems(entries: Sequence[Entry], entry: Entry) -> list[Detail]:
+    """A version that passes outcomes on while a commitment runs, whichever of the two was agreed first: nothing of
+    what is met would draw on it. One that says both is refused with its other terms.
+    """
+    listed = sorted(entries, key=lambda one: one.effective_at)
+    problems: list[Detail] = []
+    for other in listed:
+        if other is entry:
+            continue
+        if entry.terms.passes_on and any(_meet(one, other, entry, entries) for one in other.terms.commitments):
+            message = (
+                "The contract has a commitment that runs then, and what another system invoices draws on none: pass"
+                " outcomes on by a contract that follows this one."
+            )
+            return [Detail("pass_on", message, "not_used")]
+        if other.terms.passes_on and not entry.terms.passes_on:
+            problems += [
+                Detail(
+                    f"commitments[{index}]",
+                    f"From {format_rfc3339(other.effective_at)} on another system invoices what is confirmed, which"
+                    " draws on no commitment: let it end before.",
+                    "not_used",
+                )
+                for index, one in enumerate(entry.terms.commitments)
+                if _meet(one, entry, other, entries)
+            ]
+    return problems
+
+
+def _meet(one: CommitmentInput, of: Entry, passing: Entry, entries: Sequence[Entry]) -> bool:
+    """Whether a commitment ``of`` one version runs while another is in force, for more than nothing."""
+    if in_force(entries, passing.effective_at) is not passing:
+        return False
+    begins, end = one.starts_at or of.effective_at, until(entries, passing)
+    ends_at = one.ends_at or entries[-1].ends_at
+    return (end is None or begins < end) and (ends_at is None or ends_at > passing.effective_at)
+
+
 def _cut_problems(place: str, one: CommitmentInput, entries: Sequence[Entry]) -> list[Detail]:
     starts_at, ends_at = entries[0].effective_at, entries[-1].ends_at
     in_turn = sorted(entries, key=lambda entry: entry.effective_at)

@@ -42,6 +42,7 @@ PERIOD_OPEN: Final = "period_open"
 ON_DRAFT: Final = "draft"
 REVIEW: Final = "review"
 NO_CONTRACT: Final = "no_contract"
+PASSED_ON: Final = "passed_on"
 NOT_PRICED: Final = "not_priced"
 
 REASONS: Final = {
@@ -51,6 +52,7 @@ REASONS: Final = {
     DISPUTE: "it is disputed, and that is not decided yet",
     REVIEW: "a person must complete it: its quantity or amount is unknown, or its time to settle",
     NO_CONTRACT: "the customer had no contract when it was met",
+    PASSED_ON: "its contract has it handed over to another system, which invoices it",
     NOT_PRICED: "no price fitted it when it was met",
 }
 """Why a confirmed outcome is on no issued invoice."""
@@ -556,8 +558,11 @@ def _reason(
     """The first reason that applies, in the order in which a person would have to mend them."""
     if incomplete or met_at is None:
         return REVIEW
-    if agreed.agreement_at(customer_id, met_at) is None:
+    version = agreed.version_at(customer_id, met_at)
+    if version is None:
         return NO_CONTRACT
+    if version.passes_on:
+        return PASSED_ON
     prices = agreed.prices_at(customer_id, condition_id, met_at)
     price = rating.choose(prices, condition_id, dimensions)
     if price is None:
@@ -607,6 +612,8 @@ def _reference_json(line: InvoiceLine | None) -> dict[str, Any] | None:
 def outcome_waits(outcome: Outcome, now: datetime) -> list[Wait]:
     """Why a confirmed outcome stands on no issued document; on which one it stands; and which gave its money back."""
     reason = unbilled_reasons([outcome.id]).get(outcome.id)
+    if reason == PASSED_ON:
+        return [Wait("", f"It is not invoiced here: {REASONS[reason]}.")]
     if reason is not None:
         return [Wait(reason, f"It is not invoiced yet: {REASONS[reason]}.")]
     told = []

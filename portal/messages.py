@@ -181,10 +181,10 @@ _TEXTS: Final[dict[str, tuple[Message, Message, Message, Message]]] = {
         "この期間中に確定期間内で取り消された成果はありません。",
     ),
     "kept_off": (
-        "Disputed or held back",
-        "Beanstandet oder zurückgehalten",
-        "Contesté ou retenu",
-        "異議申し立て中・保留中",
+        "Not on an invoice for now",
+        "Derzeit auf keiner Rechnung",
+        "Sur aucune facture pour l’instant",
+        "現在請求書に載らないもの",
     ),
     "why": ("Why", "Warum", "Pourquoi", "理由"),
     "reason.dispute": (
@@ -211,6 +211,12 @@ _TEXTS: Final[dict[str, tuple[Message, Message, Message, Message]]] = {
         "Dafür ist kein Preis vereinbart",
         "Aucun prix n’est convenu",
         "価格の取り決めなし",
+    ),
+    "reason.passed_on": (
+        "Invoiced through another system of {seller}",
+        "Wird über ein anderes System von {seller} abgerechnet",
+        "Facturé par un autre système de {seller}",
+        "{seller}の別システムで請求",
     ),
     "reason.draft": (
         "On an invoice that is being prepared",

@@ -126,6 +126,7 @@ HEAD = {
     "billing_period": "monthly", "anchor_day": "1", "time_zone": "", "net_days": "14",
     "settlement_grace": "12 hours", "settlement_windows": "resolved_ticket: 14 days", "late_evidence": "review",
     "credit_notes": "approval", "credits": "refund", "zero_invoices": "skip", "progressive_threshold": "250",
+    "collection_method": "charge_automatically", "pass_on": "none",
     "conditions": "resolved_ticket: 1", "discount_percent": "10", "minimum": "50", "cap": "900.00", "trial": "on",
     "phases": "- {starts_at: 2026-02-01T00:00:00Z, minimum: 100}",
 }  # fmt: skip
@@ -155,6 +156,7 @@ def test_a_contract_is_agreed_with_all_its_terms(admin: Client, card: RateCard) 
     assert (first.credit_notes, first.credits, first.zero_invoices, first.progressive_threshold) == (
         "approval", "refund", "skip", 250,
     )  # fmt: skip
+    assert (first.collection_method, first.pass_on) == ("charge_automatically", "none")
     assert (first.settlement_windows, first.conditions, first.late_evidence, first.settlement_grace_seconds) == (
         {condition: 14 * 86_400}, {condition: 1}, "review", 43_200,
     )  # fmt: skip
@@ -167,6 +169,7 @@ def test_a_contract_is_agreed_with_all_its_terms(admin: Client, card: RateCard) 
     for said in ("1.75 USD, drawing on the pool tickets",
                  "fee Seats: <b>5.00 USD a period for each of 12 seats, in arrears",
                  "discount: <b>10 %", "minimum: <b>100.00 USD", "progressive_threshold: <b>250.00 USD", "Paid back",
+                 "Charged: taken from the payment method", "No: invoiced here",
                  "pool tickets: <b>500 a period"):  # fmt: skip
         assert said in text, said
 

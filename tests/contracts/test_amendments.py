@@ -200,12 +200,13 @@ def test_prices_and_terms_of_money_reach_into_the_past_and_nothing_else_does(con
         "settlement_windows": {ticket: 60}, "late_evidence": "ignore", "settlement_grace_seconds": 60,
         "billing_period": "yearly", "anchor_day": 5, "time_zone": "Asia/Tokyo",
         "credit_notes": "approval", "credits": "refund", "zero_invoices": "skip", "progressive_threshold": Decimal(9),
+        "collection_method": "charge_automatically",
     }  # fmt: skip
     status, found = problems(lambda: amend(contract, NOW - TICK, **everything))
     assert (status, {code for _, code in found}) == (422, {"backdated"})
     assert {path for path, _ in found} == {
         "settlement_windows", "late_evidence", "settlement_grace", "billing_period", "anchor_day", "time_zone",
-        "credit_notes", "credits", "zero_invoices", "progressive_threshold",
+        "credit_notes", "credits", "zero_invoices", "progressive_threshold", "collection_method",
     }  # fmt: skip
     # What it says already may be repeated.
     money = {"prices": own("1"), "discount": DiscountInput(percent=Decimal(5)), "trial": True, "anchor_day": 1}
@@ -317,6 +318,7 @@ SAID: dict[str, Any] = {
     "credit_notes": "approval",
     "credits": "refund",
     "zero_invoices": "skip",
+    "collection_method": "charge_automatically",
     "fees": [
         {"name": "Platform", "kind": "recurring", "amount": "20.00", "timing": "advance", "counts": False},
         {"name": "Seats", "kind": "seats", "amount": "5.00", "seats": "12", "timing": "arrears", "counts": True},
@@ -354,8 +356,8 @@ def test_amend(call: Call, agreed: dict[str, Any]) -> None:
     later = made["versions"][1]
     assert (later["discount"], later["fees"], later["cap"], later["commitments"]) == (None, [], "900.00", [])
     assert made["version"] == 1  # the one in force
-    choices = ("credit_notes", "credits", "zero_invoices", "progressive_threshold")
-    assert [later[name] for name in choices] == ["approval", "refund", "skip", "250.00"]
+    choices = ("credit_notes", "credits", "zero_invoices", "progressive_threshold", "collection_method")
+    assert [later[name] for name in choices] == ["approval", "refund", "skip", "250.00", "charge_automatically"]
     assert call("POST", path, body, Idempotency_Key="one") == (201, made)
     assert call("POST", path, body) == (200, made)
     for wrong, code in (({"currency": "EUR"}, "unknown_field"), ({"starts_at": "x"}, "unknown_field"),

@@ -110,6 +110,7 @@ def test_what_a_broken_rate_is_chosen_by_is_not_tried(write: Write) -> None:
 TERMS = """    credit_notes: approval
     credits: refund
     zero_invoices: skip
+    collection_method: charge_automatically
     progressive_threshold: 250
 """
 
@@ -119,13 +120,14 @@ def test_what_becomes_of_invoices_stands_in_the_file_and_changes_from_now_on(wri
     done(root)
     version = Contract.objects.all()[0].versions.get()
     assert (version.credit_notes, version.credits, version.zero_invoices) == ("approval", "refund", "skip")
+    assert (version.collection_method, version.pass_on) == ("charge_automatically", "none")
     assert version.progressive_threshold == 250
     assert done(root).keys() == {"unchanged"}
     edited = run(write({"contracts.yaml": CONTRACTS + TERMS.replace("250", "300")}))
     assert "progressive_threshold is 250, not 300" in edited.problems[0].message
     amended = CONTRACTS + TERMS + "    amendments:\n      - effective_at: 2026-02-01\n        credits: next_invoice\n"
     [line] = {problem.line for problem in run(write({"contracts.yaml": amended}), now=NOW).problems}
-    assert line == 12
+    assert line == 13
     amended = amended.replace("2026-02-01", "2027-02-01")
     text = printed(write({"contracts.yaml": amended}))
     assert "~ credits: refund → next_invoice" in text

@@ -89,7 +89,9 @@ def money_decimals(currency: str | None) -> int:
 
 
 def decimals_of(number: Decimal) -> int:
-    """Decimals that count: 0.50 has one."""
+    """Decimals that count: 0.50 has one, 0.00 none."""
+    if number == 0:
+        return 0
     _, digits, exponent = number.as_tuple()
     places = -int(exponent)
     for digit in reversed(digits):
