@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -56,6 +56,11 @@ REASONS: Final = {
     NOT_PRICED: "no price fitted it when it was met",
 }
 """Why a confirmed outcome is on no issued invoice."""
+
+INVOICE_DETAILS: Final[list[Callable[[Sequence[Invoice]], Mapping[UUID, dict[str, Any]]]]] = []
+"""What higher apps tell of invoices, by invoice, merged into what the API shows of them; they register when they load.
+Each is asked once for all invoices of an answer.
+"""
 
 
 # --- Invoices ---------------------------------------------------------------------------------------------------------
@@ -148,7 +153,12 @@ def invoices_json(rows: Iterable[Invoice], *, now: datetime) -> list[dict[str, A
         credit.corrected(row.id for row in found if row.status in lifecycle.OPEN),
     )
     own = nows({row.customer_id for row in found})
-    return [_invoice_json(row, facts, own.get(row.customer_id, now)) for row in found]
+    shown = [_invoice_json(row, facts, own.get(row.customer_id, now)) for row in found]
+    for add in INVOICE_DETAILS:
+        told = add(found)
+        for row, one in zip(found, shown, strict=True):
+            one |= told.get(row.id, {})
+    return shown
 
 
 @dataclass(frozen=True)

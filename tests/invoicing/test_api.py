@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from access import ids
-from invoicing import billing
+from invoicing import billing, queries
 from invoicing.models import Invoice
 from tests.invoicing.conftest import World
 
@@ -88,6 +89,25 @@ def test_an_invoice(api: Api, issued: Invoice) -> None:
         "uncollectible_at": None,
         "voided_at": None,
     }
+
+
+def test_higher_apps_are_asked_once_for_all_invoices(api: Api, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def tell(rows: Sequence[Invoice]) -> dict[uuid.UUID, dict[str, Any]]:
+        asked.append({row.customer.key for row in rows})
+        return {row.id: {"told": row.number} for row in rows if row.customer.key != "beta"}
+
+    monkeypatch.setattr(queries, "INVOICE_DETAILS", [*queries.INVOICE_DETAILS, tell])
+    for key in ("acme", "beta"):
+        customer = world.customer(key)
+        world.contract(customer)
+        world.outcome(customer, MARCH)
+    billing.run(now=APRIL_1)
+    asked.clear()
+    told = {one["customer"]: one.get("told") for one in api("GET", "/v1/invoices").json()["data"]}
+    assert asked == [{"acme", "beta"}]
+    assert told == {"acme": Invoice.objects.get(customer__key="acme").number, "beta": None}
 
 
 def test_the_list_pages_and_narrows(api: Api, world: World) -> None:
