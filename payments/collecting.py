@@ -10,6 +10,7 @@ import stripe
 from django.db import transaction
 from django.db.models import Max
 
+from contracts import terms
 from invoicing.models import Invoice
 from invoicing.queries import invoice_json
 from invoicing.refusals import public_id
@@ -29,8 +30,18 @@ FAILURES: list[Callable[[StripeInvoice, str, datetime], None]] = []
 
 
 def method_of(invoice: Invoice) -> str:
-    """How an invoice is collected. Refused where Stripe cannot: it sends nothing without an e-mail address."""
-    method = SEND
+    """How an invoice is collected: as the contract says that was in force when it was issued, for a one-off invoice the
+    customer's. Refused where Stripe cannot: it sends nothing without an e-mail address.
+    """
+    assert invoice.issued_at is not None
+    agreed = terms.load([invoice.customer_id])
+    contracts = [one for one in agreed.agreements(invoice.customer_id) if one.id == invoice.contract_id]
+    version = (
+        contracts[0].version_at(invoice.issued_at)
+        if contracts
+        else agreed.version_at(invoice.customer_id, invoice.issued_at)
+    )
+    method = SEND if version is None else version.collection_method
     if method == SEND and not invoice.customer.email:
         raise Refused(
             f"Customer {invoice.customer.key} has no e-mail address, and Stripe needs one to send an invoice: give it "
