@@ -12,6 +12,7 @@ from payments.models import Operation, StripeCustomer
 from payments.steps import Work
 
 METADATA = "holdfast_customer"
+DELETED = "customer_deleted"
 # Clocks differ: what is looked for may seem to be made a little before it was asked for.
 SKEW = timedelta(minutes=5)
 
@@ -43,18 +44,12 @@ def make_known(work: Work) -> None:
 def ensure(work: Work, customer: Customer) -> str:
     """The customer's id at Stripe, where it is made if need be and told what changed.
 
-    Refused for one that was deleted there, until a person has the operation tried again: then it is made anew.
+    One that turned out to be deleted there (`deleted`) is made anew when a person has the operation tried again.
     """
     account, livemode = work.connection.account, work.connection.livemode
     known = StripeCustomer.objects.filter(customer=customer, account=account, livemode=livemode).first()
     wanted = request_of(customer)
-    if known is not None and is_deleted(work, known.stripe_id):
-        if not work.operation.decided_by:
-            raise Refused(
-                f"Customer {known.stripe_id} was deleted at Stripe. Try again to have it made anew there; what it has "
-                "not paid, or has as credit, has to be seen to by hand.",
-                code="customer_deleted",
-            )
+    if known is not None and work.operation.code == DELETED and is_deleted(work, known.stripe_id):
         known.delete()
         known = None
         work.operation.steps.filter(name="customer").update(dropped=True)
@@ -75,7 +70,10 @@ def ensure(work: Work, customer: Customer) -> str:
         )
     elif known.sent != wanted:
         stripe_id = known.stripe_id
-        ask(lambda: work.v1.customers.update(stripe_id, wanted))
+        try:
+            ask(lambda: work.v1.customers.update(stripe_id, wanted))
+        except Refused as problem:
+            raise deleted(work, stripe_id) or problem from problem
         known.sent = wanted
         known.save(update_fields=["sent"])
     return known.stripe_id
@@ -91,6 +89,17 @@ def request_of(customer: Customer) -> dict[str, Any]:
         "preferred_locales": [customer.locale],
         "metadata": {METADATA: customer.key[:500]},
     }
+
+
+def deleted(work: Work, stripe_id: str) -> Refused | None:
+    """Why nothing can be made for a customer that Stripe says is missing; None where it is there after all."""
+    if not is_deleted(work, stripe_id):
+        return None
+    return Refused(
+        f"Customer {stripe_id} was deleted at Stripe. Try again to have it made anew there; what it has not paid, or "
+        "has as credit, has to be seen to by hand.",
+        code=DELETED,
+    )
 
 
 def is_deleted(work: Work, stripe_id: str) -> bool:

@@ -39,35 +39,54 @@ def push(work: Work) -> None:
     wanted = lines.requests_of(invoice)
     method = collecting.method_of(invoice)
     customer_id = customers.ensure(work, invoice.customer)
-    made = work.step(
-        "invoice",
-        _request(invoice, customer_id, method, work.clock()),
-        lambda request, options: work.v1.invoices.create(request, options),
-        lambda begun_at: find(work, invoice, customer_id),
-    )
-    stripe_id = made["id"]
-    mirror.note(invoice.id, work.connection, _current(work, invoice, stripe_id), now=work.clock())
+    stripe_id = _draft(work, invoice, customer_id, method)
     if wanted:
+        _add_lines(work, invoice, stripe_id, wanted)
+    theirs = _current(work, invoice, stripe_id)
+    compare(invoice, theirs, len(wanted), method)
+    if theirs["status"] == StripeInvoice.Status.DRAFT:
+        _compare_balance(work, invoice, customer_id, theirs)
+        theirs = work.step(
+            "finalize",
+            {"auto_advance": False},
+            lambda request, options: work.v1.invoices.finalize_invoice(stripe_id, request, options),
+            lambda begun_at: _unless(work, stripe_id, StripeInvoice.Status.DRAFT),
+        )
+        if "finalize" not in work.fresh:
+            theirs = _current(work, invoice, stripe_id)
+    _finalised(work, invoice, theirs)
+    if theirs["status"] == StripeInvoice.Status.OPEN:
+        collecting.begin(work, invoice, stripe_id)
+
+
+def _draft(work: Work, invoice: Invoice, customer_id: str, method: str) -> str:
+    """The id of the invoice's draft there; what stands of it here is made with it."""
+    try:
+        made = work.step(
+            "invoice",
+            _request(invoice, customer_id, method, work.clock()),
+            lambda request, options: work.v1.invoices.create(request, options),
+            lambda begun_at: find(work, invoice, customer_id),
+        )
+    except Refused as problem:
+        raise customers.deleted(work, customer_id) or problem from problem
+    stripe_id = made["id"]
+    if not StripeInvoice.objects.filter(invoice=invoice, stripe_id=stripe_id).exists():
+        mirror.note(invoice.id, work.connection, made, now=work.clock())
+    return stripe_id
+
+
+def _add_lines(work: Work, invoice: Invoice, stripe_id: str, wanted: list[dict[str, Any]]) -> None:
+    try:
         work.step(
             "lines",
             {"lines": wanted},
             lambda request, options: work.v1.invoices.add_lines(stripe_id, request, options),
             lambda begun_at: _with_lines(work, stripe_id),
         )
-    theirs = _current(work, invoice, stripe_id)
-    compare(invoice, theirs, len(wanted), method)
-    if theirs["status"] == StripeInvoice.Status.DRAFT:
-        _compare_balance(work, invoice, customer_id, theirs)
-        work.step(
-            "finalize",
-            {"auto_advance": False},
-            lambda request, options: work.v1.invoices.finalize_invoice(stripe_id, request, options),
-            lambda begun_at: _unless(work, stripe_id, StripeInvoice.Status.DRAFT),
-        )
-        theirs = _current(work, invoice, stripe_id)
-    _finalised(work, invoice, theirs)
-    if theirs["status"] == StripeInvoice.Status.OPEN:
-        collecting.begin(work, invoice, stripe_id)
+    except Refused:
+        _current(work, invoice, stripe_id)  # It may be gone: then it is made anew.
+        raise
 
 
 def _request(invoice: Invoice, customer_id: str, method: str, now: datetime) -> dict[str, Any]:

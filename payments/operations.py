@@ -5,6 +5,7 @@ What has to wait is tried again with growing pauses, for ever: nothing is given 
 parked for a person, and what comes after it for the same customer waits with it: other customers do not.
 """
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -79,7 +80,7 @@ def sync_due(now: datetime, *, seconds: float = RUN_SECONDS) -> int:
             if time.monotonic() - started < seconds and len(under_way) < PER_RUN:
                 busy = set(under_way.values())
                 for customer_id in _due(clock(), but=busy, limit=PER_RUN - len(under_way)):
-                    under_way[pool.submit(_in_thread, customer_id, clock)] = customer_id
+                    under_way[pool.submit(_in_thread, customer_id, clock, started + seconds)] = customer_id
             if not under_way:
                 return done
             finished, _ = wait(under_way, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
@@ -107,21 +108,25 @@ def _due(now: datetime, *, but: set[int], limit: int) -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
-def _in_thread(customer_id: int, clock: Callable[[], datetime]) -> int:
+def _in_thread(customer_id: int, clock: Callable[[], datetime], until: float) -> int:
     try:
-        return work_lane(customer_id, clock)
+        return work_lane(customer_id, clock, until=until)
     finally:
         connections.close_all()
 
 
-def work_lane(customer_id: int, clock: Callable[[], datetime]) -> int:
-    """Work one customer's operations until one has to wait; the number finished. None where another holds the lane."""
+def work_lane(customer_id: int, clock: Callable[[], datetime], *, until: float = math.inf) -> int:
+    """Work one customer's operations until one has to wait, beginning none after ``until`` (`time.monotonic`); the
+    number finished, 0 where another holds the lane.
+    """
     token = lanes.take(customer_id, clock())
     if token is None:
         return 0
     done = 0
     try:
-        while (operation := _first(customer_id, clock())) is not None and _attempt(operation, token, clock):
+        while time.monotonic() < until and (operation := _first(customer_id, clock())) is not None:
+            if not _attempt(operation, token, clock):
+                break
             done += 1
     except lanes.LaneLost:
         log.warning("stripe_lane_lost", customer=customer_id)

@@ -6,7 +6,7 @@ Stripe is asked whether it happened, and what is found is taken as the result.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -37,6 +37,8 @@ class Work:
     client: stripe.StripeClient
     token: UUID
     clock: Callable[[], datetime]
+    fresh: set[str] = field(default_factory=set)
+    """Names of the steps whose answer was got in this attempt: what it says is how things stand."""
 
     @property
     def v1(self) -> Any:
@@ -74,6 +76,7 @@ class Work:
             if isinstance(problem, Stale) or not isinstance(problem, Later):
                 self._mark_stale(step)
             raise problem from error
+        self.fresh.add(name)
         return self._end(step, answer)
 
     def drop(self) -> None:
