@@ -11,7 +11,7 @@ from django.db import transaction
 from contracts.clocks import now_of
 from contracts.domain.periods import Period
 from invoicing.localised import period_text
-from invoicing.models import Invoice
+from invoicing.models import Invoice, Status
 from invoicing.printed.sheet import locale_of_parties, tax_notes
 from invoicing.refusals import public_id
 from payments import collecting, customers, lines, mirror, units
@@ -55,7 +55,8 @@ def push(work: Work) -> None:
         if "finalize" not in work.fresh:
             theirs = _current(work, invoice, stripe_id)
     _finalised(work, invoice, theirs)
-    if theirs["status"] == StripeInvoice.Status.OPEN:
+    # What is paid or given up here meanwhile is neither sent nor charged.
+    if theirs["status"] == StripeInvoice.Status.OPEN and invoice.status == Status.ISSUED:
         collecting.begin(work, invoice, stripe_id)
 
 

@@ -70,3 +70,11 @@ def test_what_stripe_does_not_have_as_we_do_is_never_finalised(stripe: Stripe, a
     assert stripe.sync() == 2
     assert [stripe.invoice(one).status for one in (second, third)] == ["open", "open"]
     assert StripeInvoice.objects.get(invoice=second).mismatch == ""
+
+
+def test_what_is_paid_here_meanwhile_is_not_sent(stripe: Stripe, acme: Customer) -> None:
+    invoice = stripe.issue(acme, "10.00")
+    mark_paid(invoice.id, now=stripe.now)
+    assert stripe.sync() == 2
+    assert StripeInvoice.objects.get().status == "paid"
+    assert ("invoices.send", 200) not in stripe.server.log
