@@ -62,6 +62,9 @@ INVOICE_DETAILS: Final[list[Callable[[Sequence[Invoice]], Mapping[UUID, dict[str
 Each is asked once for all invoices of an answer.
 """
 
+CREDIT_NOTE_DETAILS: Final[list[Callable[[Sequence[CreditNote]], Mapping[UUID, dict[str, Any]]]]] = []
+"""The same of credit notes."""
+
 
 # --- Invoices ---------------------------------------------------------------------------------------------------------
 
@@ -155,10 +158,14 @@ def invoices_json(rows: Iterable[Invoice], *, now: datetime) -> list[dict[str, A
     own = nows({row.customer_id for row in found})
     shown = [_invoice_json(row, facts, own.get(row.customer_id, now)) for row in found]
     for add in INVOICE_DETAILS:
-        told = add(found)
-        for row, one in zip(found, shown, strict=True):
-            one |= told.get(row.id, {})
+        _tell(found, shown, add(found))
     return shown
+
+
+def _tell(rows: Sequence[Any], shown: list[dict[str, Any]], told: Mapping[UUID, dict[str, Any]]) -> None:
+    """Merge what a higher app tells of rows into what is shown of each."""
+    for row, one in zip(rows, shown, strict=True):
+        one |= told.get(row.id, {})
 
 
 @dataclass(frozen=True)
@@ -338,7 +345,7 @@ def credit_notes_json(rows: Iterable[CreditNote]) -> list[dict[str, Any]]:
     applications = CreditApplication.objects.filter(credit_note__in=wanted, live=True).select_related("invoice")
     for application in applications.order_by("id"):
         applied[application.credit_note_id].append(application)
-    return [
+    shown = [
         _credit_note_json(note, free.get(note.id, 0))
         | {
             "lines": [
@@ -350,6 +357,9 @@ def credit_notes_json(rows: Iterable[CreditNote]) -> list[dict[str, Any]]:
         }
         for note in found
     ]
+    for add in CREDIT_NOTE_DETAILS:
+        _tell(found, shown, add(found))
+    return shown
 
 
 def _credit_note_json(note: CreditNote, remaining_minor: int) -> dict[str, Any]:

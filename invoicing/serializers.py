@@ -100,6 +100,33 @@ class CreditTakenSerializer(serializers.Serializer[Any]):
     amount = serializers.CharField()
 
 
+class StripeOperationSerializer(serializers.Serializer[Any]):
+    """What is still to be made so at Stripe: see `GET /v1/stripe/operations/{id}`."""
+
+    id = serializers.CharField()
+    kind = serializers.CharField()
+    status = serializers.CharField()
+    reason = serializers.CharField(allow_null=True)
+
+
+class StripeInvoiceSerializer(serializers.Serializer[Any]):
+    """What was last seen of the invoice at Stripe; null before it is there."""
+
+    id = serializers.CharField(allow_null=True, help_text="in_…")
+    account = serializers.CharField(allow_null=True)
+    mode = serializers.ChoiceField(["live", "test"], allow_null=True)
+    status = serializers.CharField(allow_null=True)
+    collection_method = serializers.CharField(allow_null=True)
+    total = serializers.CharField(allow_null=True)
+    amount_due = serializers.CharField(allow_null=True)
+    amount_remaining = serializers.CharField(allow_null=True)
+    hosted_url = serializers.CharField(allow_null=True, help_text="Where the customer pays it.")
+    mismatch = serializers.CharField(allow_null=True, help_text="What differs from ours.")
+    last_failure = serializers.CharField(allow_null=True, help_text="Why the last payment that was tried failed.")
+    seen_at = Rfc3339Field(allow_null=True)
+    operations = StripeOperationSerializer(many=True, help_text="Those that are open.")
+
+
 class InvoiceSerializer(serializers.Serializer[Any]):
     """An invoice with its lines."""
 
@@ -133,6 +160,7 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     paid_at = Rfc3339Field(allow_null=True)
     uncollectible_at = Rfc3339Field(allow_null=True)
     voided_at = Rfc3339Field(allow_null=True)
+    stripe = StripeInvoiceSerializer(allow_null=True, help_text="Null where Stripe has nothing to do with it.")
 
 
 class LineOutcomeSerializer(serializers.Serializer[Any]):
@@ -219,6 +247,22 @@ class AppliedSerializer(serializers.Serializer[Any]):
     at = Rfc3339Field()
 
 
+class StripeCreditSerializer(serializers.Serializer[Any]):
+    """What Stripe was told of what is corrected of one invoice. `amount` is the sum of the four after it."""
+
+    id = serializers.CharField(help_text="cn_…, or cbtxn_… where it went to the customer's balance alone.")
+    account = serializers.CharField()
+    mode = serializers.ChoiceField(["live", "test"])
+    invoice = serializers.CharField()
+    amount = serializers.CharField()
+    before_payment = serializers.CharField(help_text="Fell off an open invoice.")
+    to_balance = serializers.CharField(help_text="The customer's next invoices are less by it.")
+    refunded = serializers.CharField(help_text="Paid back by Stripe.")
+    outside = serializers.CharField(help_text="Given back outside Stripe.")
+    refund = serializers.CharField(allow_null=True)
+    refund_status = serializers.CharField(allow_null=True)
+
+
 class CreditNoteSerializer(serializers.Serializer[Any]):
     """A credit note with its lines."""
 
@@ -247,6 +291,7 @@ class CreditNoteSerializer(serializers.Serializer[Any]):
     created_by = serializers.CharField(allow_null=True, help_text="Who wrote or approved it.")
     created_at = Rfc3339Field()
     issued_at = Rfc3339Field(allow_null=True)
+    stripe = StripeCreditSerializer(many=True)
 
 
 class DiscardedSerializer(serializers.Serializer[Any]):

@@ -48,23 +48,44 @@ def connect_new(now: datetime) -> None:
 
 def connect(audience: str, now: datetime) -> Connection:
     """Connect an audience to the account of its key, whatever it was connected to: what was synced with another account
-    stays there. Refused without a key.
+    stays there. One that is connected to that account already stays as it is. Refused without a key.
     """
     key = key_for(audience)
     if not key:
-        raise Refused(_no_key(audience), code="no_key")
+        raise Refused(no_key(audience), code="no_key")
     account, livemode = account_of(key)
+    known = Connection.objects.filter(audience=audience, account=account, livemode=livemode).first()
+    if known is not None:
+        return known
     made, _ = Connection.objects.update_or_create(
         audience=audience, defaults={"account": account, "livemode": livemode, "connected_at": now}
     )
+    log.info("stripe_connected", audience=audience, account=made.account, livemode=made.livemode)
     return made
+
+
+def disconnect(audience: str) -> Connection | None:
+    """Note nothing further for an audience; what is open stays. None where it is not connected. Refused as long as its
+    key is set: whatever works here would connect it again.
+    """
+    if key_for(audience):
+        raise Refused(
+            f"The key is still set, and with it {Audience(audience).label.lower()} would be connected again at once: "
+            f"take {_settings(audience)} out, start everything again, and then disconnect.",
+            code="key_is_set",
+        )
+    known = Connection.objects.filter(audience=audience).first()
+    if known is not None:
+        Connection.objects.filter(audience=audience).delete()
+        log.info("stripe_disconnected", audience=audience, account=known.account)
+    return known
 
 
 def connection_of(audience: str) -> tuple[Connection, str]:
     """An audience's connection with its key. `Later` where there is none, or where the key is of another account."""
     key = key_for(audience)
     if not key:
-        raise Later(_no_key(audience), code="no_key")
+        raise Later(no_key(audience), code="no_key")
     connection = Connection.objects.filter(audience=audience).first()
     if connection is None:
         raise Later("Stripe is not connected yet.", code="not_connected")
@@ -72,19 +93,28 @@ def connection_of(audience: str) -> tuple[Connection, str]:
     if (account, livemode) != (connection.account, connection.livemode):
         name = connection.get_audience_display().lower()
         raise Later(
-            f"The key is of account {account} ({_mode(livemode)}), and {name} are synced with {connection.account} "
-            f"({_mode(connection.livemode)}). Set that account's key again, or say that the new one is meant: "
+            f"The key is of account {account} ({mode_of(livemode)}), and {name} are synced with {connection.account} "
+            f"({mode_of(connection.livemode)}). Set that account's key again, or say that the new one is meant: "
             f"manage.py stripe connect --{audience}",
             code="wrong_account",
         )
     return connection, key
 
 
-def _mode(livemode: bool) -> str:
+def mode_of(livemode: bool) -> str:
+    """The mode in words."""
     return "live mode" if livemode else "test mode"
 
 
-def _no_key(audience: str) -> str:
+def _settings(audience: str) -> str:
+    """The names of the settings by which an audience has its key."""
+    if audience == Audience.LIVE:
+        return "HOLDFAST_STRIPE_KEY"
+    return "HOLDFAST_STRIPE_TEST_KEY and a test key in HOLDFAST_STRIPE_KEY"
+
+
+def no_key(audience: str) -> str:
+    """What to say where an audience has no key."""
     if audience == Audience.TEST:
         return "There is no test key: set HOLDFAST_STRIPE_TEST_KEY. Test customers never go by a live key."
     return "There is no key: set HOLDFAST_STRIPE_KEY."

@@ -108,6 +108,11 @@ def _due(now: datetime, *, but: set[int], limit: int) -> list[int]:
         return [row[0] for row in cursor.fetchall()]
 
 
+def is_due(now: datetime) -> bool:
+    """Whether anything waits for its next attempt now that nobody works already."""
+    return bool(_due(now, but=set(), limit=1))
+
+
 def _in_thread(customer_id: int, clock: Callable[[], datetime], until: float) -> int:
     try:
         return work_lane(customer_id, clock, until=until)

@@ -16,6 +16,7 @@ APPS = (
     "outcomes",
     "settlement",
     "invoicing",
+    "payments",
     "portal",
     "billing_project",
 )
