@@ -103,12 +103,13 @@ WHERE ((i.status = 'draft' AND taken.amount > 0) OR taken.amount > i.total_minor
   AND (%(customer)s::bigint IS NULL OR i.customer_id = %(customer)s)
 """
 
+# What was paid back and did not arrive is released without an invoice.
 _RELEASED = """
 SELECT CASE WHEN a.live THEN 'credit is held by a void invoice' ELSE 'credit was released from an invoice that stands'
        END AS problem, n.customer_id AS customer, n.id AS credit_note, i.id AS invoice
 FROM invoicing_creditapplication a JOIN invoicing_creditnote n ON n.id = a.credit_note_id
 LEFT JOIN invoicing_invoice i ON i.id = a.invoice_id
-WHERE a.live = coalesce(i.status = 'void', false)
+WHERE a.live = coalesce(i.status = 'void', false) AND (a.live OR a.invoice_id IS NOT NULL)
   AND (%(customer)s::bigint IS NULL OR n.customer_id = %(customer)s)
 """
 

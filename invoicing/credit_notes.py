@@ -1,4 +1,4 @@
-"""Use cases: issue a credit note, give goodwill, discard it, note that credit was paid back.
+"""Use cases: issue a credit note, give goodwill, discard it, note that credit was paid back, or did not arrive.
 
 All of them lock the customer's row first, as everything that bills does, then the note or the invoice.
 """
@@ -238,3 +238,15 @@ def refund(note_id: UUID, amount: Decimal | None, reference: str, *, now: dateti
         created_at=now_of(note.customer, now),
     )
     return note
+
+
+@transaction.atomic
+def refund_failed(note_id: UUID, reference: str) -> int:
+    """What was paid back with this ``reference`` did not arrive: the credit is free again. Answers how much, in minor
+    units; 0 where nothing was, so a second call changes nothing.
+    """
+    note = locked_note(note_id)
+    found = note.applications.filter(invoice=None, reference=reference, live=True)
+    minor = sum(found.values_list("amount_minor", flat=True))
+    found.update(live=False)
+    return minor

@@ -246,7 +246,7 @@ class CreditAllocation(models.Model):
 
 class CreditApplication(models.Model):
     """Where the credit of a note went: taken off an invoice, or paid back (without one). ``live`` falls when the
-    invoice is voided: the credit is free again.
+    invoice is voided, or when what was paid back did not arrive: the credit is free again.
     """
 
     credit_note = models.ForeignKey(CreditNote, on_delete=models.PROTECT, related_name="applications")

@@ -235,10 +235,10 @@ class StripeInvoice(models.Model):
 
 class StripeCredit(models.Model):
     """How one part of a credit note, what it corrects of one invoice, stands at Stripe: as a credit note there, or,
-    where there is no invoice to correct, as a transaction of the customer's balance.
+    where there is no invoice to correct, as a transaction of the customer's balance, or not at all.
 
     ``amount`` is ``before_payment`` + ``to_balance`` + ``refunded`` + ``outside``: what fell off an open invoice, what
-    the customer's next invoices are less by, what was paid back, and what was given back outside Stripe.
+    the customer's next invoices are less by, what was paid back, and what Stripe has no part in.
     """
 
     allocation = models.OneToOneField(
@@ -246,7 +246,9 @@ class StripeCredit(models.Model):
     )
     account = models.CharField(max_length=255)
     livemode = models.BooleanField()
-    stripe_id = models.CharField(max_length=255, unique=True, help_text="cn_… or cbtxn_…")
+    stripe_id = models.CharField(
+        max_length=255, null=True, blank=True, unique=True, help_text="cn_… or cbtxn_…; empty: nothing there."
+    )
     amount = models.BigIntegerField()
     before_payment = models.BigIntegerField(default=0)
     to_balance = models.BigIntegerField(default=0)
@@ -254,6 +256,8 @@ class StripeCredit(models.Model):
     outside = models.BigIntegerField(default=0)
     refund_id = models.CharField(max_length=255, blank=True)
     refund_status = models.CharField(max_length=32, blank=True, help_text="As Stripe says it: succeeded, failed, …")
+    advice = models.TextField(blank=True, help_text="What finance has to know of it, or to do.")
+    mismatch = models.TextField(blank=True, help_text="What is not as here, and the way out.")
     created_at = models.DateTimeField()
 
     class Meta:
@@ -268,9 +272,13 @@ class StripeCredit(models.Model):
                 name="stripe_credit_goes_somewhere",
             ),
         ]
+        indexes = [
+            models.Index(fields=["refund_id"], condition=~Q(refund_id=""), name="stripe_credit_refund"),
+            models.Index(fields=["allocation"], condition=~Q(mismatch=""), name="stripe_credit_mismatch"),
+        ]
 
     def __str__(self) -> str:
-        return self.stripe_id
+        return self.stripe_id or "nothing at Stripe"
 
 
 class StripeEvent(models.Model):

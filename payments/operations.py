@@ -20,7 +20,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import F
 
 from access.errors import ApiError
-from payments import closing, collecting, customers, invoices, lanes, mirror
+from payments import closing, collecting, credit_notes, customers, invoices, lanes, mirror, refunds
 from payments.client import client_of
 from payments.connections import audience_of, connect_new, connection_of
 from payments.errors import Later, Mismatch, Refused, Stale, meaning
@@ -51,6 +51,8 @@ CONFIGURATION = ("no_key", "not_connected", "wrong_account", "key_refused")
 HANDLERS: Final[dict[str, Callable[[Work], None]]] = {
     Operation.Kind.CUSTOMER: customers.make_known,
     Operation.Kind.INVOICE: invoices.push,
+    Operation.Kind.CREDIT_NOTE: credit_notes.issue,
+    Operation.Kind.REFUND: refunds.by_hand,
     Operation.Kind.CHARGE: collecting.charge,
     Operation.Kind.PAID: closing.paid,
     Operation.Kind.UNCOLLECTIBLE: closing.uncollectible,

@@ -4,14 +4,16 @@ from typing import Any
 
 from tests.stripe_server import payments, shapes
 from tests.stripe_server.errors import StripeFailure, not_covered
+from tests.stripe_server.money import check_amount, check_currency
 from tests.stripe_server.params import CUSTOMER_DESCRIPTION_LENGTH, check_length, merged_metadata
-from tests.stripe_server.routing import route
+from tests.stripe_server.routing import filtered, route
 from tests.stripe_server.world import Object, World
 
 COVERED = (
     "address balance business_name description email individual_name invoice_prefix invoice_settings metadata name "
     "next_invoice_sequence phone preferred_locales shipping tax_exempt"
 )
+_FILTERS = ("created", "invoice")
 _PLAIN = ["business_name", "description", "email", "individual_name", "name", "phone"]
 
 
@@ -129,11 +131,34 @@ def delete(world: World, params: dict[str, Any], id: str) -> Object:
     "/v1/customers/{id}/balance_transactions",
     "customers.balance_transactions",
     "CustomerBalanceTransactionListParams",
+    "created invoice",
 )
 def balance_transactions(world: World, params: dict[str, Any], id: str) -> Object:
     world.get("customer", id)
-    found = [entry for entry in world.all("customer_balance_transaction") if entry["customer"] == id]
+    found = filtered(world.all("customer_balance_transaction"), {**params, "customer": id}, "customer", *_FILTERS)
     return world.page(found, params, f"/v1/customers/{id}/balance_transactions")
+
+
+@route(
+    "POST",
+    "/v1/customers/{id}/balance_transactions",
+    "balance_transactions.create",
+    "CustomerBalanceTransactionCreateParams",
+    "amount currency description metadata",
+)
+def adjust_balance(world: World, params: dict[str, Any], id: str) -> Object:
+    """By hand or by the API, always an adjustment: below zero it is credit."""
+    customer = world.get("customer", id)
+    currency = check_currency(params["currency"])
+    if not params["amount"]:
+        raise StripeFailure("The amount must not be 0.", param="amount")
+    check_amount(params["amount"], currency)
+    check_length(params.get("description"), CUSTOMER_DESCRIPTION_LENGTH, "description")
+    metadata = merged_metadata({}, params.get("metadata"))
+    made = move_balance(world, customer, currency, params["amount"], "adjustment")
+    assert made is not None
+    made.update(description=params.get("description") or None, metadata=metadata)
+    return made
 
 
 def move_balance(

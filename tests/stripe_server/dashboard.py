@@ -55,8 +55,17 @@ class Dashboard:
             payments.create_refund, {"charge": charge["id"]} | ({"amount": amount} if amount is not None else {})
         )
 
+    def fail_refund(self, refund_id: str, reason: str = "declined") -> Object:
+        """What a bank does, days later: the money of a refund comes back."""
+        with self.world.lock:
+            return self.world.view(payments.fail_refund(self.world, refund_id, reason))
+
     def credit(self, invoice_id: str, amount: int, **params: Any) -> Object:
         return self._do(credit_notes.create, {"invoice": invoice_id, "amount": amount, **params})
+
+    def adjust_balance(self, id: str, amount: int, currency: str = "usd") -> Object:
+        """Give credit by hand (below zero), or take it."""
+        return self._do(customers.adjust_balance, {"amount": amount, "currency": currency}, id)
 
     def delete_customer(self, id: str) -> Object:
         return self._do(customers.delete, {}, id)

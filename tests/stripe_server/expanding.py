@@ -9,6 +9,7 @@ from tests.stripe_server.world import Object, World
 DEEPEST = 4
 # What the routes of a name that write something answer with.
 KINDS = {
+    "balance_transactions": "customer_balance_transaction",
     "credit_notes": "credit_note",
     "customers": "customer",
     "invoiceitems": "invoiceitem",

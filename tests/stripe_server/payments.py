@@ -276,6 +276,22 @@ def refund(world: World, charge: Object, amount: int, metadata: dict[str, str], 
     return made
 
 
+def fail_refund(world: World, id: str, reason: str) -> Object:
+    """The bank does not take the money: it is the seller's again (https://docs.stripe.com/refunds#failed-refunds)."""
+    made = world.get("refund", id)
+    if made["status"] not in ("succeeded", "pending"):
+        raise StripeFailure(f"The refund is {made['status']}.")
+    charge = world.get("charge", made["charge"])
+    charge["amount_refunded"] -= made["amount"]
+    charge["refunded"] = False
+    for entry in world.all("invoice_payment"):
+        if entry["payment"].get("payment_intent") == charge["payment_intent"]:
+            world.record("refunded", entry["invoice"], amount=-made["amount"])
+    with world.updating(made, "refund.updated", "refund.failed"):
+        made.update(status="failed", failure_reason=reason)
+    return made
+
+
 @route("POST", "/v1/refunds", "refunds.create", "RefundCreateParams", "amount charge metadata payment_intent reason")
 def create_refund(world: World, params: dict[str, Any]) -> Object:
     if ("charge" in params) == ("payment_intent" in params):
