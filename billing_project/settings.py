@@ -270,6 +270,9 @@ CELERY_BEAT_SCHEDULE = {
     "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 2.0, "options": {"expires": 10}},
     "sweep webhooks": {"task": "webhooks.sweep", "schedule": 3600.0},
     "sync with Stripe": {"task": "payments.sync_due", "schedule": 2.0, "options": {"expires": 10}},
+    "work Stripe's webhooks": {"task": "payments.work_events", "schedule": 2.0, "options": {"expires": 10}},
+    "look at what is open at Stripe": {"task": "payments.look_due", "schedule": 300.0, "options": {"expires": 300}},
+    "sweep Stripe's webhooks": {"task": "payments.sweep_events", "schedule": 3600.0},
 }
 
 # --- Holdfast ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Where everything is: the API under /v1, the admin, the customers' portal, health."""
+"""Where everything is: the API under /v1, the admin, the customers' portal, Stripe's webhooks, health."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -6,12 +6,15 @@ from django.views.generic import RedirectView
 
 from access import health
 from access.urls import end_of_api
+from payments.webhook_view import webhook
 from portal.urls import api_patterns as portal_api
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("portal/", include("portal.urls")),
+    # Under no /v1/: Stripe has no API key.
+    path("stripe/webhooks", webhook, name="stripe_webhooks"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("v1/", include("access.urls")),

@@ -7,6 +7,7 @@ class PaymentsConfig(AppConfig):
 
     def ready(self) -> None:
         from invoicing.queries import CREDIT_NOTE_DETAILS, INVOICE_DETAILS
+        from payments import checks  # noqa: F401 -- registers
         from payments.queries import credit_note_details, invoice_details
 
         INVOICE_DETAILS.append(invoice_details)

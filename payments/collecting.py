@@ -105,6 +105,7 @@ def charge(work: Work) -> None:
     theirs = _note(work, invoice, seen.stripe_id)
     if theirs is None or theirs["status"] != StripeInvoice.Status.OPEN:
         return
+    charge_id = ""
     try:
         work.step(
             "pay",
@@ -114,21 +115,31 @@ def charge(work: Work) -> None:
         )
         failure = ""
     except stripe.CardError as error:
-        failure = str(error.user_message)
+        failure, charge_id = str(error.user_message), _charge_of(error)
     except Refused as problem:
         # Nothing to charge, most often. What it means is seen from the invoice.
         failure = str(problem)
     theirs = _note(work, invoice, seen.stripe_id)
     if failure and theirs is not None and theirs["status"] == StripeInvoice.Status.OPEN:
-        payment_failed(invoice, failure, now=work.clock())
+        payment_failed(invoice, failure, charge_id=charge_id, now=work.clock())
+
+
+def _charge_of(error: stripe.StripeError) -> str:
+    """The id of the charge that a card declined, which is what tells one attempt from another."""
+    body = error.json_body if isinstance(error.json_body, dict) else {}
+    return str((body.get("error") or {}).get("charge") or "")
 
 
 @transaction.atomic
-def payment_failed(invoice: Invoice, reason: str, *, now: datetime) -> None:
-    """Note, and tell, that a payment of the invoice failed."""
+def payment_failed(invoice: Invoice, reason: str, *, charge_id: str = "", now: datetime) -> None:
+    """Note, and tell, that a payment of the invoice failed; of each charge once, whoever comes to know of it first."""
     seen = StripeInvoice.objects.select_for_update().get(pk=invoice.pk)
+    if charge_id and charge_id in seen.failed_charges:
+        return
+    if charge_id:
+        seen.failed_charges = [*seen.failed_charges, charge_id]
     seen.last_failure = reason
-    seen.save(update_fields=["last_failure"])
+    seen.save(update_fields=["last_failure", "failed_charges"])
     publish(PAYMENT_FAILED, public_id(invoice), lambda: invoice_json(invoice, now=now), now=now)
     for told in FAILURES:
         told(seen, reason, now)

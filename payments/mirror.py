@@ -52,6 +52,8 @@ def note(invoice_id: UUID, connection: Connection, theirs: dict[str, Any] | None
         seen.status, seen.seen_at = StripeInvoice.Status.DELETED, now
         seen.save(update_fields=["status", "seen_at"])
         return seen
+    if seen is not None and _is_older(seen, theirs):
+        return seen
     seen = seen or StripeInvoice(invoice=invoice)
     seen.account, seen.livemode = connection.account, connection.livemode
     seen.stripe_id, seen.status = theirs["id"], theirs["status"]
@@ -66,6 +68,23 @@ def note(invoice_id: UUID, connection: Connection, theirs: dict[str, Any] | None
     for told in CHANGES:
         told(seen, now)
     return seen
+
+
+# No invoice at Stripe goes back in this order.
+_COURSE = {
+    StripeInvoice.Status.DRAFT: 0,
+    StripeInvoice.Status.OPEN: 1,
+    StripeInvoice.Status.UNCOLLECTIBLE: 2,
+    StripeInvoice.Status.PAID: 3,
+    StripeInvoice.Status.VOID: 3,
+    StripeInvoice.Status.DELETED: 3,
+}
+
+
+def _is_older(seen: StripeInvoice, theirs: dict[str, Any]) -> bool:
+    """Whether what was read is of an earlier time than what is kept: another worker read later and was faster."""
+    before, now = StripeInvoice.Status(seen.status), StripeInvoice.Status(theirs["status"])
+    return seen.stripe_id == theirs["id"] and _COURSE[now] < _COURSE[before]
 
 
 def _follow(invoice: Invoice, seen: StripeInvoice, *, now: datetime) -> None:

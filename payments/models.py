@@ -215,6 +215,7 @@ class StripeInvoice(models.Model):
     pdf_url = models.TextField(blank=True)
     attempt_count = models.PositiveIntegerField(default=0, help_text="How often a payment was tried.")
     last_failure = models.TextField(blank=True, help_text="Why the last payment that was tried failed.")
+    failed_charges = models.JSONField(default=list, help_text="Charges that failed and were told of, by their ids.")
     mismatch = models.TextField(blank=True)
     seen_at = models.DateTimeField()
 
@@ -317,3 +318,78 @@ class StripeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.event_id}"
+
+
+class Reconciliation(models.Model):
+    """One comparison of all that is synced with an account, in both directions (`payments.reconciliation`). While it
+    runs ``touched_at`` goes on; one that stands still was cut off.
+    """
+
+    account = models.CharField(max_length=255)
+    livemode = models.BooleanField()
+    begun_at = models.DateTimeField()
+    touched_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    compared = models.JSONField(default=dict, help_text="How many of each kind were looked at.")
+    findings_new = models.PositiveIntegerField(default=0)
+    findings_open = models.PositiveIntegerField(default=0)
+    findings_mended = models.PositiveIntegerField(default=0)
+    adopted = models.PositiveIntegerField(default=0, help_text="What was found at Stripe and is known here again.")
+    failure = models.TextField(blank=True, help_text="Why it did not come to its end.")
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.begun_at:%Y-%m-%d %H:%M}"
+
+
+class Finding(models.Model):
+    """One thing that a reconciliation found to differ. It stays open, and is not told again, until a later one no
+    longer finds it.
+    """
+
+    class Kind(models.TextChoices):
+        MISSING = "missing", "Missing at Stripe"
+        UNKNOWN = "unknown", "Unknown here"
+        ADOPTED = "adopted", "Known here again"
+        SEVERAL = "several", "More than one at Stripe"
+        DRAFT = "draft", "A stray draft at Stripe"
+        CURRENCY = "currency", "Another currency"
+        TOTAL = "total", "Another total"
+        STATUS = "status", "Another status"
+        REMAINING = "remaining", "Another amount to pay"
+        PAID = "paid", "Another amount paid"
+        REFUNDED = "refunded", "Refunded at Stripe"
+        EDITED = "edited", "Changed at Stripe"
+        BALANCE = "balance", "Another balance"
+        DELETED = "deleted", "The customer was deleted"
+        WAITS = "waits", "Not made so for a day"
+
+    account = models.CharField(max_length=255)
+    livemode = models.BooleanField()
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    about = models.CharField(max_length=600, help_text="Our id and Stripe's: what tells findings of one kind apart.")
+    customer = models.ForeignKey("contracts.Customer", null=True, on_delete=models.CASCADE, related_name="+")
+    document = models.CharField(max_length=64, blank=True, help_text="Public id of our invoice, note or operation.")
+    number = models.CharField(max_length=255, blank=True)
+    stripe_id = models.CharField(max_length=255, blank=True)
+    what = models.TextField()
+    way_out = models.TextField()
+    first = models.ForeignKey(Reconciliation, on_delete=models.PROTECT, related_name="first_found")
+    last = models.ForeignKey(Reconciliation, on_delete=models.PROTECT, related_name="findings")
+    found_at = models.DateTimeField()
+    mended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "livemode", "kind", "about"],
+                condition=Q(mended_at=None),
+                name="stripe_finding_open_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.about}"

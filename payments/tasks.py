@@ -3,10 +3,28 @@
 from celery import shared_task
 from django.utils import timezone
 
-from payments import operations
+from payments import events, operations, watching
 
 
 @shared_task(name="payments.sync_due", ignore_result=True)
 def sync() -> None:
     """Make so at Stripe whatever is due now."""
     operations.sync_due(timezone.now())
+
+
+@shared_task(name="payments.work_events", ignore_result=True)
+def work_events() -> None:
+    """Read what the webhooks that came are about."""
+    events.work_due(timezone.now())
+
+
+@shared_task(name="payments.sweep_events", ignore_result=True)
+def sweep_events() -> None:
+    """Forget webhooks that were worked long ago. Safe at any time and any number of times."""
+    events.sweep(timezone.now())
+
+
+@shared_task(name="payments.look_due", ignore_result=True)
+def look() -> None:
+    """Read how invoices stand of which no webhook told."""
+    watching.look_due(timezone.now())

@@ -10,7 +10,7 @@ from tests.stripe_server.world import Object, World
 # and the parameters that filter the list).
 READ = {
     "billing/meters": ("billing.meter", None, "billing.MeterListParams", "status"),
-    "charges": ("charge", "ChargeRetrieveParams", None, ""),
+    "charges": ("charge", "ChargeRetrieveParams", "ChargeListParams", "created customer payment_intent"),
     "credit_notes": ("credit_note", "CreditNoteRetrieveParams", "CreditNoteListParams", "created customer invoice"),
     "customers": ("customer", None, "CustomerListParams", "created email"),
     "invoiceitems": ("invoiceitem", "InvoiceItemRetrieveParams", None, ""),
