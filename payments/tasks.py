@@ -3,10 +3,22 @@
 from celery import shared_task
 from django.utils import timezone
 
-from payments import operations
+from payments import dunning, mails, operations
 
 
 @shared_task(name="payments.sync_due", ignore_result=True)
 def sync() -> None:
     """Make so at Stripe whatever is due now."""
     operations.sync_due(timezone.now())
+
+
+@shared_task(name="payments.see_to_unpaid", ignore_result=True)
+def see_to_unpaid() -> None:
+    """Whatever is to be done about unpaid invoices now."""
+    dunning.see_to_unpaid(timezone.now())
+
+
+@shared_task(name="payments.send_mails", ignore_result=True)
+def send_mails() -> None:
+    """Send the mails that wait."""
+    mails.send_due(timezone.now())

@@ -88,6 +88,7 @@ def test_an_invoice(api: Api, issued: Invoice) -> None:
         "paid_at": None,
         "uncollectible_at": None,
         "voided_at": None,
+        "payment": None,
     }
 
 
