@@ -7,9 +7,13 @@ every variable.
 
 import os
 import sys
+from email.utils import parseaddr
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from payments.domain.dunning import days_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -273,6 +277,8 @@ CELERY_BEAT_SCHEDULE = {
     "work Stripe's webhooks": {"task": "payments.work_events", "schedule": 2.0, "options": {"expires": 10}},
     "look at what is open at Stripe": {"task": "payments.look_due", "schedule": 300.0, "options": {"expires": 300}},
     "sweep Stripe's webhooks": {"task": "payments.sweep_events", "schedule": 3600.0},
+    "see to unpaid invoices": {"task": "payments.see_to_unpaid", "schedule": 60.0, "options": {"expires": 120}},
+    "send mails": {"task": "payments.send_mails", "schedule": 10.0, "options": {"expires": 20}},
 }
 
 # --- Holdfast ---------------------------------------------------------------------------------------------------------
@@ -314,6 +320,52 @@ STRIPE_WEBHOOK_SECRETS = env.list("HOLDFAST_STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_URL = env.str("HOLDFAST_STRIPE_URL", "").rstrip("/")
 # Requests a second, of all processes together. Stripe allows 100 in live mode and 25 in test mode.
 STRIPE_RATE = env.int("HOLDFAST_STRIPE_RATE", 20)
+if env.bool("HOLDFAST_STRIPE_TAX", False):
+    raise ImproperlyConfigured(
+        "HOLDFAST_STRIPE_TAX: Holdfast does not leave taxes to Stripe. Leave it out, and give customers tax rates."
+    )
+
+
+def _days(name: str, default: str) -> tuple[int, ...]:
+    """Days that rise, comma separated; an empty text is none."""
+    text = env.str(name, default).strip()
+    try:
+        return days_of(text.split(",")) if text else ()
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}.") from error
+
+
+# Unpaid invoices: days from a failed charge to each further attempt, and from the due date to each reminder; how many
+# days after the last of them it is over, and what becomes of the invoice then. No days: nothing of that kind is done.
+DUNNING_RETRY_DAYS = _days("HOLDFAST_DUNNING_RETRY_DAYS", "3,5,7")
+DUNNING_REMINDER_DAYS = _days("HOLDFAST_DUNNING_REMINDER_DAYS", "3,7,14")
+DUNNING_END_DAYS = _days("HOLDFAST_DUNNING_END_DAYS", "14")
+DUNNING_END = env.str("HOLDFAST_DUNNING_END", "uncollectible")
+if len(DUNNING_END_DAYS) != 1:
+    raise ImproperlyConfigured("HOLDFAST_DUNNING_END_DAYS: give one whole number of days.")
+if DUNNING_END not in ("uncollectible", "leave"):
+    raise ImproperlyConfigured("HOLDFAST_DUNNING_END: give uncollectible or leave.")
+
+# Mails to customers leave only where a server for them is named; without one, Django's go nowhere.
+EMAIL_HOST = env.str("HOLDFAST_EMAIL_HOST", "")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'dummy'}.EmailBackend"
+_EMAIL_TLS = env.str("HOLDFAST_EMAIL_TLS", "starttls")
+if _EMAIL_TLS not in ("starttls", "tls", "none"):
+    raise ImproperlyConfigured("HOLDFAST_EMAIL_TLS: give starttls, tls or none.")
+EMAIL_USE_TLS, EMAIL_USE_SSL = _EMAIL_TLS == "starttls", _EMAIL_TLS == "tls"
+EMAIL_PORT = env.int("HOLDFAST_EMAIL_PORT", 465 if EMAIL_USE_SSL else 587)
+EMAIL_HOST_USER = env.str("HOLDFAST_EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = env.str("HOLDFAST_EMAIL_PASSWORD", "")
+# Seconds for each answer of that server.
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.str("HOLDFAST_EMAIL_FROM", "")
+DUNNING_MAILS = env.bool("HOLDFAST_DUNNING_MAILS", bool(EMAIL_HOST))
+if DUNNING_MAILS and not (EMAIL_HOST and parseaddr(DEFAULT_FROM_EMAIL)[1]):
+    raise ImproperlyConfigured(
+        "Mails to customers need HOLDFAST_EMAIL_HOST and HOLDFAST_EMAIL_FROM (billing@example.com, or with a name: "
+        "Example <billing@example.com>). HOLDFAST_DUNNING_MAILS=off sends none."
+    )
+
 # Who sends the invoices; printed on the PDF.
 SELLER = {
     "name": env.str("HOLDFAST_SELLER_NAME", "Holdfast demo seller"),

@@ -127,6 +127,41 @@ class StripeInvoiceSerializer(serializers.Serializer[Any]):
     operations = StripeOperationSerializer(many=True, help_text="Those that are open.")
 
 
+class PaymentFailureSerializer(serializers.Serializer[Any]):
+    """Why the last payment that was tried failed."""
+
+    code = serializers.CharField(allow_null=True, help_text="Stripe's decline code, or no_payment_method.")
+    message = serializers.CharField()
+
+
+class DunningSerializer(serializers.Serializer[Any]):
+    """What is done about an invoice that is not paid."""
+
+    kind = serializers.CharField(help_text="charge: a charge failed; reminder: it is overdue.")
+    status = serializers.CharField(help_text="running, paused or ended.")
+    step = serializers.IntegerField(help_text="How many steps of the schedule were made.")
+    next_at = Rfc3339Field(allow_null=True, help_text="When the next step or the end is due.")
+    paused_because = serializers.CharField(
+        allow_null=True, help_text="dispute, hold, no_email, mails_off, mail_failed, person."
+    )
+    ended_because = serializers.CharField(
+        allow_null=True, help_text="paid, void, uncollectible, nothing_due, given_up, left, stopped."
+    )
+    started_at = Rfc3339Field()
+    ended_at = Rfc3339Field(allow_null=True)
+
+
+class PaymentSerializer(serializers.Serializer[Any]):
+    """How an invoice stands at Stripe, and what is done where it is not paid. Told by the app payments."""
+
+    status = serializers.CharField(allow_null=True, help_text="Of the invoice at Stripe.")
+    collection_method = serializers.CharField(allow_null=True, help_text="send_invoice or charge_automatically.")
+    hosted_url = serializers.CharField(allow_null=True, help_text="Where the customer pays it, while it can be paid.")
+    attempts = serializers.IntegerField(help_text="How often a payment was tried.")
+    last_failure = PaymentFailureSerializer(allow_null=True)
+    dunning = DunningSerializer(allow_null=True)
+
+
 class InvoiceSerializer(serializers.Serializer[Any]):
     """An invoice with its lines."""
 
@@ -161,6 +196,7 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     uncollectible_at = Rfc3339Field(allow_null=True)
     voided_at = Rfc3339Field(allow_null=True)
     stripe = StripeInvoiceSerializer(allow_null=True, help_text="Null where Stripe has nothing to do with it.")
+    payment = PaymentSerializer(allow_null=True, help_text="Null where it neither is at Stripe nor has a dunning.")
 
 
 class LineOutcomeSerializer(serializers.Serializer[Any]):

@@ -8,7 +8,12 @@ class PaymentsConfig(AppConfig):
     def ready(self) -> None:
         from invoicing.queries import CREDIT_NOTE_DETAILS, INVOICE_DETAILS
         from payments import checks  # noqa: F401 -- registers
+        from payments.collecting import FAILURES, OBSTACLES
+        from payments.dunning import charge_failed, keeps_from_charging
+        from payments.paying import payments_json
         from payments.queries import credit_note_details, invoice_details
 
-        INVOICE_DETAILS.append(invoice_details)
+        INVOICE_DETAILS.extend([invoice_details, payments_json])
         CREDIT_NOTE_DETAILS.append(credit_note_details)
+        FAILURES.append(charge_failed)
+        OBSTACLES.append(keeps_from_charging)

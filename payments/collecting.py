@@ -15,6 +15,7 @@ from invoicing.models import Invoice
 from invoicing.queries import invoice_json
 from invoicing.refusals import public_id
 from payments import mirror
+from payments.domain import dunning
 from payments.errors import Refused
 from payments.models import Operation, StripeInvoice
 from payments.steps import Work
@@ -27,6 +28,9 @@ PAYMENT_FAILED: Final = "invoice.payment_failed"
 
 FAILURES: list[Callable[[StripeInvoice, str, datetime], None]] = []
 """Told, in the transaction that notes it, of every payment that was tried and failed, and why."""
+
+OBSTACLES: list[Callable[[Invoice, datetime], bool]] = []
+"""Asked before an invoice is charged again; whoever answers yes keeps it from being charged, and sees to it later."""
 
 
 def method_of(invoice: Invoice) -> str:
@@ -105,6 +109,10 @@ def charge(work: Work) -> None:
     theirs = _note(work, invoice, seen.stripe_id)
     if theirs is None or theirs["status"] != StripeInvoice.Status.OPEN:
         return
+    # One that was begun may have taken the money: it is seen through.
+    begun = work.operation.steps.exists()
+    if work.operation.number > 1 and not begun and any(keeps(invoice, work.clock()) for keeps in OBSTACLES):
+        return
     charge_id = ""
     try:
         work.step(
@@ -113,15 +121,15 @@ def charge(work: Work) -> None:
             lambda request, options: work.v1.invoices.pay(seen.stripe_id, request, options),
             lambda begun_at: _paid(work, seen.stripe_id),
         )
-        failure = ""
+        failure = code = ""
     except stripe.CardError as error:
-        failure, charge_id = str(error.user_message), _charge_of(error)
+        failure, code, charge_id = str(error.user_message), _declined(error), _charge_of(error)
     except Refused as problem:
         # Nothing to charge, most often. What it means is seen from the invoice.
-        failure = str(problem)
+        failure, code = str(problem), _refused(problem)
     theirs = _note(work, invoice, seen.stripe_id)
     if failure and theirs is not None and theirs["status"] == StripeInvoice.Status.OPEN:
-        payment_failed(invoice, failure, charge_id=charge_id, now=work.clock())
+        payment_failed(invoice, failure, code=code, charge_id=charge_id, now=work.clock())
 
 
 def _charge_of(error: stripe.StripeError) -> str:
@@ -130,16 +138,32 @@ def _charge_of(error: stripe.StripeError) -> str:
     return str((body.get("error") or {}).get("charge") or "")
 
 
+def _declined(error: stripe.CardError) -> str:
+    """Why a charge was declined, for machines; the issuer's advice not to try again goes before the decline code."""
+    found = error.error
+    if found is not None and getattr(found, "advice_code", None) == dunning.DO_NOT_TRY_AGAIN:
+        return dunning.DO_NOT_TRY_AGAIN
+    return str(getattr(found, "decline_code", None) or error.code or "card_declined")[:64]
+
+
+def _refused(problem: Refused) -> str:
+    cause = problem.__cause__
+    asked_for = isinstance(cause, stripe.InvalidRequestError) and cause.param == "payment_method"
+    return dunning.NO_METHOD if asked_for or problem.code == "missing" else problem.code[:64]
+
+
 @transaction.atomic
-def payment_failed(invoice: Invoice, reason: str, *, charge_id: str = "", now: datetime) -> None:
-    """Note, and tell, that a payment of the invoice failed; of each charge once, whoever comes to know of it first."""
+def payment_failed(invoice: Invoice, reason: str, *, code: str = "", charge_id: str = "", now: datetime) -> None:
+    """Note, and tell, that a payment of the invoice failed; of each charge once, whoever comes to know of it first.
+    ``code`` is why, for machines.
+    """
     seen = StripeInvoice.objects.select_for_update().get(pk=invoice.pk)
     if charge_id and charge_id in seen.failed_charges:
         return
     if charge_id:
         seen.failed_charges = [*seen.failed_charges, charge_id]
-    seen.last_failure = reason
-    seen.save(update_fields=["last_failure", "failed_charges"])
+    seen.last_failure, seen.last_failure_code = reason, code
+    seen.save(update_fields=["last_failure", "last_failure_code", "failed_charges"])
     publish(PAYMENT_FAILED, public_id(invoice), lambda: invoice_json(invoice, now=now), now=now)
     for told in FAILURES:
         told(seen, reason, now)

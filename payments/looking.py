@@ -68,7 +68,8 @@ def note_failures(seen: StripeInvoice, client: Client, clock: Clock) -> int:
     for charge in sorted(_failed(seen, client), key=lambda one: one["created"]):
         if charge["id"] not in seen.failed_charges:
             reason = charge.get("failure_message") or "The payment failed."
-            collecting.payment_failed(seen.invoice, reason, charge_id=charge["id"], now=clock())
+            code = (charge.get("outcome") or {}).get("reason") or charge.get("failure_code") or ""
+            collecting.payment_failed(seen.invoice, reason, code=code, charge_id=charge["id"], now=clock())
             told += 1
     return told
 

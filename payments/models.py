@@ -216,6 +216,7 @@ class StripeInvoice(models.Model):
     attempt_count = models.PositiveIntegerField(default=0, help_text="How often a payment was tried.")
     last_failure = models.TextField(blank=True, help_text="Why the last payment that was tried failed.")
     failed_charges = models.JSONField(default=list, help_text="Charges that failed and were told of, by their ids.")
+    last_failure_code = models.CharField(max_length=64, blank=True, help_text="Stripe's decline code, or its like.")
     mismatch = models.TextField(blank=True)
     seen_at = models.DateTimeField()
 
@@ -280,6 +281,125 @@ class StripeCredit(models.Model):
 
     def __str__(self) -> str:
         return self.stripe_id or "nothing at Stripe"
+
+
+class Dunning(models.Model):
+    """What is done about one unpaid invoice, step by step, until it is paid or given up. ``step`` counts the steps that
+    were made; ``next_at`` is when the next one, or the end, is due. While it is paused that time stands still: it is
+    put off by as long as the pause was.
+    """
+
+    class Kind(models.TextChoices):
+        CHARGE = "charge", "A charge failed"
+        REMINDER = "reminder", "It is overdue"
+
+    class Pause(models.TextChoices):
+        DISPUTE = "dispute", "Something on the invoice is disputed"
+        HOLD = "hold", "A hold covers something on the invoice"
+        NO_EMAIL = "no_email", "The customer has no e-mail address"
+        MAILS_OFF = "mails_off", "No mails are sent"
+        MAIL_FAILED = "mail_failed", "A mail could not be delivered"
+        PERSON = "person", "A person paused it"
+
+    class End(models.TextChoices):
+        PAID = "paid", "It was paid"
+        VOID = "void", "It was voided"
+        UNCOLLECTIBLE = "uncollectible", "It was marked as uncollectible"
+        NOTHING_DUE = "nothing_due", "Nothing is due any more"
+        GIVEN_UP = "given_up", "Given up: nothing came of it"
+        LEFT = "left", "Nothing came of it, and it was left as it is"
+        STOPPED = "stopped", "A person stopped it"
+
+    id = models.BigAutoField(primary_key=True)
+    invoice = models.OneToOneField("invoicing.Invoice", on_delete=models.PROTECT, related_name="dunning")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    step = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField()
+    paused_because = models.CharField(max_length=16, choices=Pause.choices, blank=True)
+    paused_at = models.DateTimeField(null=True)
+    ended_because = models.CharField(max_length=16, choices=End.choices, blank=True)
+    ended_at = models.DateTimeField(null=True)
+    reason = models.TextField(blank=True, help_text="What the person said who paused or stopped it.")
+    decided_by = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True, ended_because="", next_at__isnull=False)
+                | (Q(ended_at__isnull=False, next_at__isnull=True, paused_because="") & ~Q(ended_because="")),
+                name="dunning_goes_on_or_is_ended",
+            ),
+            models.CheckConstraint(
+                condition=Q(paused_because="", paused_at__isnull=True)
+                | (Q(paused_at__isnull=False) & ~Q(paused_because="")),
+                name="dunning_pause_has_a_reason",
+            ),
+        ]
+        indexes = [models.Index(fields=["id"], condition=Q(ended_at__isnull=True), name="dunning_open")]
+
+    def __str__(self) -> str:
+        return f"{self.invoice}: {self.get_kind_display()}"
+
+    @property
+    def status(self) -> str:
+        """running, paused or ended."""
+        return "ended" if self.ended_at else "paused" if self.paused_at else "running"
+
+
+class DunningMail(models.Model):
+    """One mail of a dunning, written down in the transaction that decides it. What it says is worked out when it is
+    sent, and kept then: by that time the customer may owe less.
+    """
+
+    class Letter(models.TextChoices):
+        FAILED = "failed", "A charge failed, and is tried again"
+        FAILED_LAST = "failed_last", "A charge failed, and is not tried again"
+        OTHER_MEANS = "other_means", "Another means of payment is needed"
+        REMINDER = "reminder", "First reminder"
+        REMINDER_AGAIN = "reminder_again", "Further reminder"
+        REMINDER_LAST = "reminder_last", "Last reminder"
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        SENT = "sent"
+        FAILED = "failed"
+        DROPPED = "dropped", "No longer called for"
+
+    id = models.BigAutoField(primary_key=True)
+    dunning = models.ForeignKey(Dunning, on_delete=models.PROTECT, related_name="mails")
+    step = models.PositiveSmallIntegerField()
+    letter = models.CharField(max_length=16, choices=Letter.choices)
+    code = models.CharField(max_length=64, blank=True, help_text="Why the charge failed.")
+    retry_at = models.DateTimeField(null=True, help_text="When the charge is tried again.")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.WAITING)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField()
+    reason = models.TextField(blank=True, help_text="Why it waits, failed or was dropped.")
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    sent_to = models.TextField(blank=True)
+    message_id = models.TextField(blank=True)
+    subject = models.TextField(blank=True)
+    body = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["dunning", "step"], name="dunning_mail_once"),
+            models.CheckConstraint(
+                condition=Q(status="waiting", finished_at__isnull=True)
+                | (~Q(status="waiting") & Q(finished_at__isnull=False)),
+                name="dunning_mail_waits_or_is_finished",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_attempt_at", "id"], condition=Q(status="waiting"), name="dunning_mail_due")
+        ]
+
+    def __str__(self) -> str:
+        return self.subject or self.get_letter_display()
 
 
 class StripeEvent(models.Model):

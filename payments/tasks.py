@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from payments import events, operations, watching
+from payments import dunning, events, mails, operations, watching
 
 
 @shared_task(name="payments.sync_due", ignore_result=True)
@@ -28,3 +28,15 @@ def sweep_events() -> None:
 def look() -> None:
     """Read how invoices stand of which no webhook told."""
     watching.look_due(timezone.now())
+
+
+@shared_task(name="payments.see_to_unpaid", ignore_result=True)
+def see_to_unpaid() -> None:
+    """Whatever is to be done about unpaid invoices now."""
+    dunning.see_to_unpaid(timezone.now())
+
+
+@shared_task(name="payments.send_mails", ignore_result=True)
+def send_mails() -> None:
+    """Send the mails that wait."""
+    mails.send_due(timezone.now())

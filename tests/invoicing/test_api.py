@@ -89,6 +89,7 @@ def test_an_invoice(api: Api, issued: Invoice) -> None:
         "uncollectible_at": None,
         "voided_at": None,
         "stripe": None,
+        "payment": None,
     }
 
 
