@@ -34,7 +34,8 @@ from invoicing.terms_used import TermsUsed
 class Balanced:
     """What was made of one contract: drafts of invoices, oldest first, and of a credit note. ``waiting`` is why the
     rest could not be billed yet, or empty; ``later`` are the starts of periods whose corrections wait for the next
-    invoice; ``emptied`` is a draft of a credit note from an earlier run that nothing is left on, yet.
+    invoice; ``emptied`` is a draft of a credit note from an earlier run that nothing is left on, yet. ``worked_out``
+    are the sections of ended periods in order, on a document or not: what those come to is drawn from commitments.
     """
 
     invoices: tuple[Invoice, ...] = ()
@@ -42,6 +43,7 @@ class Balanced:
     waiting: str = ""
     later: frozenset[datetime] = frozenset()
     emptied: CreditNote | None = None
+    worked_out: Sequence[Section] = ()
 
 
 class Documents:
@@ -340,17 +342,18 @@ class _Run:
                 self.waiting, looked = self.waiting or reason, set()
         later: set[datetime] = set()
         if not ready:
-            found, later = self._estimate(fresh, looked)
-            if not found:
-                return Balanced(waiting=self.waiting, later=frozenset(later))
-            looked = {section.index for section in found if section.index is not None}
+            back, kept = self._estimate(fresh, looked)
+            later = {section.period.start for section in kept if section.owing}
+            if not back:
+                return Balanced(waiting=self.waiting, later=frozenset(later), worked_out=kept)
+            looked = {section.index for section in back if section.index is not None}
         facts, found = _written(self.grid, self.documents, fresh, ready, looked)
         units = units_of(self.grid, found, ready)
         left_over = self._invoices(units, facts, ready, open_drafts)
         note, left_over = self._note([unit for unit in units if unit.amount_minor < 0], left_over, facts)
         sections.release(left_over)
         later |= {one.period.start for one in left_over if one.owing and not one.wanted.closes}
-        return Balanced(tuple(self.invoices), note, self.waiting, frozenset(later))
+        return Balanced(tuple(self.invoices), note, self.waiting, frozenset(later), worked_out=found)
 
     def to_give_back(self) -> list[Section]:
         """The sections of closed periods below zero, as they stand, with what goes along. Writes nothing."""
@@ -402,13 +405,13 @@ class _Run:
             ready.append(index)
         return ready
 
-    def _estimate(self, fresh: Sequence[Group], looked: Collection[int]) -> tuple[list[Section], set[datetime]]:
+    def _estimate(self, fresh: Sequence[Group], looked: Collection[int]) -> tuple[list[Section], list[Section]]:
         """Without an invoice to be made: the sections that are to be given back, as they stand (empty: none is), and
-        the starts of those that wait. Writes nothing.
+        those that wait. Writes nothing.
         """
         wanted = wanted_of(self.grid, self.documents, (), looked)
         if not wanted:
-            return [], set()
+            return [], []
         late = [group for group in fresh if group.period in looked]
         billed = billed_of(self.grid, self.documents, wanted)
         trusted = self.documents.trusted(self.grid, billed)
@@ -418,8 +421,7 @@ class _Run:
         if back:
             back = [unit for unit in units if unit.amount_minor < 0 or _rides(unit)]
         kept = [section for unit in units if unit not in back for section in unit.sections]
-        later = {section.period.start for section in kept if section.owing}
-        return [section for unit in back for section in unit.sections], later
+        return [section for unit in back for section in unit.sections], kept
 
     def _invoices(
         self, units: Sequence[Unit], facts: Facts, ready: Sequence[int], open_drafts: dict[datetime, Invoice]
@@ -477,8 +479,8 @@ class _Run:
     def _note(
         self, units: Sequence[Unit], left_over: list[Section], facts: Facts
     ) -> tuple[CreditNote | None, list[Section]]:
-        """The credit note for these units, with what is taken back at no charge and is on no invoice; and what is on no
-        document.
+        """The credit note for these units, with what costs nothing and is on no invoice (`_goes_along`); and what is on
+        no document.
         """
         if not units:
             return None, left_over
@@ -488,12 +490,21 @@ class _Run:
         if not corrections.can_be_given(found, left):
             self.waiting = self.waiting or ON_A_DRAFT
             return None, [*left_over, *found]
-        free = [one for one in left_over if one.undone and not one.amount_minor and not one.wanted.closes]
+        free = [one for one in left_over if self._goes_along(one)]
         found = sorted([*found, *free], key=lambda one: (one.period.start, not one.wanted.advance))
         found = [self._after(one) for one in found if one.owing or one.wanted.closes]
         note = corrections.make(self.documents.note, found, facts, self.documents.undone, left, self.now)
         self._name_on_invoices(note, {one.period.start for one in found if one.wanted.advance and one.owing})
         return note, [one for one in left_over if one not in free]
+
+    def _goes_along(self, section: Section) -> bool:
+        """Whether a section that no invoice takes goes on the credit note that is made anyway: what is taken back at no
+        charge; and with commitments every correction. Together those come to nothing here, or they would be on a
+        document, but what the note says of later periods rests on what they draw.
+        """
+        if section.wanted.closes or section.wanted.advance:
+            return False
+        return draws(self.agreement) or bool(section.undone and not section.amount_minor)
 
 
 def _rides(unit: Unit) -> bool:
@@ -506,6 +517,6 @@ def _worth_an_invoice(units: Iterable[Unit], carried: Sequence[Section]) -> bool
     if any(section.owing for section in carried):
         return True
     return any(
-        not unit.empty and (unit.own or unit.amount_minor > 0 or any(section.fresh for section in unit.sections))
+        not unit.empty and (unit.own or any(section.fresh or section.amount_minor for section in unit.sections))
         for unit in units
     )
