@@ -64,11 +64,13 @@ class Documents:
         # A draft of a note is made anew: what it says counts for nothing.
         self.accounts: list[Invoice | CreditNote] = [*self.issued, *(one for one in notes if one is not self.note)]
         self.closed = {start for one in self.accounts for start in standing.closed_by(one)}
-        # Those of which an interim invoice says something; it closes none.
-        self.begun = {one.period_start for one in self.issued if one.kind == Invoice.Kind.INTERIM}
+        # Those of which documents say more than fees in advance. An interim invoice closes none, and what closed one
+        # may be void while what corrected it stands.
+        self.begun = {period.start for one in self.accounts for period in standing.told_of(one)}
         # The old rule rounded each line by itself; what was billed by it is left as it is unless something moves it.
         self.old = {one.period_start for one in self.issued if one.content_format == 1}
-        self.advanced = {period for one in self.issued for period in standing.in_advance(one)}
+        told = (period for one in self.accounts for period in standing.told_of(one, advance=True))
+        self.advanced = {period.start: period for period in told}
 
     def standing(self, but: Invoice | None = None) -> set[UUID]:
         """The ids of all; of a credit note that a person has not approved yet, too. For a draft, ``but``, itself and
@@ -172,7 +174,7 @@ def wanted_of(grid: Grid, documents: Documents, due: Collection[int], looked: Co
     if agreement.ends_at is not None:
         # Fees in advance for what an earlier end took away.
         ends_at = agreement.ends_at
-        wanted += [Wanted(period) for period in documents.advanced if period.start >= ends_at]
+        wanted += [Wanted(period) for start, period in documents.advanced.items() if start >= ends_at]
     return wanted
 
 
@@ -271,14 +273,31 @@ def _last(found: Sequence[Section]) -> int:
     return max(10**9 if section.index is None else section.index for section in found)
 
 
-def owed_alone(grid: Grid, documents: Documents, indexes: Collection[int]) -> set[int]:
-    """Which of these periods, without outcomes and without an invoice, are owed anything that is not billed yet."""
-    found = {index for index in indexes if drafts.owes_anyway(grid, grid.periods[index])}
-    if not found:
+def may_owe(grid: Grid, documents: Documents, index: int) -> bool:
+    """Whether an ended period without an account of its own may come to something else than documents say of it,
+    although nothing in it is unbilled: by its terms, or because documents say anything. Only working it out tells.
+    """
+    period = grid.periods[index]
+    told = period.start in documents.begun or period.start in documents.advanced
+    return told or drafts.owes_anyway(grid, period)
+
+
+def owed_alone(
+    agreed: Terms, grid: Grid, documents: Documents, fresh: Sequence[Group], indexes: Collection[int]
+) -> set[int]:
+    """Which of these periods, without an invoice, are owed anything that is not billed yet. ``fresh`` is what is
+    unbilled and has a price.
+    """
+    if not any(may_owe(grid, documents, index) for index in indexes):
         return set()
-    wanted = wanted_of(grid, documents, found, ())
-    facts = sections.as_it_stands(grid, billed_of(grid, documents, wanted), (), (), ())
-    units = units_of(grid, sections.sections(facts, wanted), found)
+    new = changed(agreed, grid.agreement, clocks_of([grid.agreement]).get(grid.agreement.id))
+    looked = looked_at(grid, documents, fresh, new, indexes) if draws(grid.agreement) else set()
+    wanted = wanted_of(grid, documents, indexes, looked)
+    mine = [group for group in fresh if group.period in looked.union(indexes)]
+    billed = billed_of(grid, documents, wanted)
+    trusted = documents.trusted(grid, billed)
+    facts = sections.as_it_stands(grid, billed, mine, documents.undone, (Which.UNBILLED,), trusted)
+    units = units_of(grid, sections.sections(facts, wanted), indexes)
     return {unit.index for unit in units if unit.own and unit.amount_minor}
 
 
@@ -367,20 +386,15 @@ class _Run:
         return self._estimate(fresh, looked)[0]
 
     def _own(self, fresh: Collection[int], open_drafts: Collection[datetime]) -> set[int]:
-        """The ended periods that have something to bill of their own: outcomes, or what their terms owe; or a draft. Of
-        one with interim invoices that is not known before it is worked out.
+        """The ended periods that may have something to bill of their own: outcomes, what their terms owe, or another
+        sum than documents say (`may_owe`); or a draft.
         """
         periods = self.grid.periods
         return {
             index
             for index in self.ended
             if not self.is_closed(index)
-            and (
-                index in fresh
-                or periods[index].start in open_drafts
-                or periods[index].start in self.documents.begun
-                or drafts.owes_anyway(self.grid, periods[index])
-            )
+            and (index in fresh or periods[index].start in open_drafts or may_owe(self.grid, self.documents, index))
         }
 
     def _due(self, own: Collection[int], looked: Collection[int]) -> set[int]:

@@ -88,6 +88,8 @@ def _running(agreed: Terms, grid: Grid, running: int) -> tuple[Part, Part, Part]
     wanted = balancing.wanted_of(grid, documents, {running}, looked)
     # What ended and is to be billed by the next run.
     open_yet = {group.period for group in (*certain, *pending)} - looked - {running}
+    unclosed = (index for index in range(running) if grid.periods[index].start not in documents.closed)
+    open_yet |= {index for index in unclosed if balancing.may_owe(grid, documents, index)}
     wanted += [Wanted(grid.periods[index], closes=True) for index in open_yet]
     billed = balancing.billed_of(grid, documents, wanted)
     trusted = documents.trusted(grid, billed)
@@ -95,7 +97,12 @@ def _running(agreed: Terms, grid: Grid, running: int) -> tuple[Part, Part, Part]
     form = _form(agreement, grid.periods[running])
     found = sections.sections(sure, wanted)
     units = balancing.units_of(grid, found, {running, *open_yet})
-    back = [section for unit in units if unit.amount_minor < 0 and not unit.own for section in unit.sections]
+    back = [
+        section
+        for unit in units
+        if unit.amount_minor < 0 and not (unit.own and unit.index == running)
+        for section in unit.sections
+    ]
     confirmed = drafts.in_reading_order([one for one in found if one not in back], grid.periods[running])
     known = {id(one): lines.lines_of(one, sure, form) for one in found}
 

@@ -303,6 +303,35 @@ def test_a_commitment_in_arrears_is_trued_up_by_what_is_left(world: World) -> No
     sound(MAY_1 + 2 * LATER)
 
 
+@pytest.mark.parametrize("looks", [True, False], ids=["looked at", "at once"])
+def test_what_corrected_a_period_outlives_the_invoice_that_closed_it(world: World, looks: bool) -> None:
+    deal = Deal(world, prices={"ticket": per_unit("2")})
+    deal.settled("ticket", 5, MARCH)
+    billing.run(now=APRIL_1)
+    deal.settled("ticket", 3, MARCH + DAY)
+    deal.settled("ticket", 1, at("2026-04-10"))
+    billing.run(now=MAY_1)
+    assert deal.totals() == ["10.00", "8.00"]
+    if looks:
+        reverse("ticket", 5)
+        void(deal.invoice(0).pk, now=MAY_1)
+        billing.run(now=MAY_1 + DAY)
+        assert deal.totals() == ["8.00"]
+        reverse("ticket", 3)
+    else:
+        reverse("ticket", 8)
+        void(deal.invoice(0).pk, now=MAY_1)
+    billing.run(now=MAY_1 + 2 * DAY)
+    # Nothing is left of March, and the invoice that had it is void; what came late stands on April's.
+    assert deal.notes() == expected("""
+        CN-000001 March 2026: 3 outcomes taken back after they were invoiced (3 by a later event).
+        usage Ticket, taken back -3 -6.00
+        total 6.00 of HF-000002
+    """)
+    assert billing.run(now=MAY_1 + LATER).results == ()
+    sound(MAY_1 + 2 * LATER)
+
+
 def test_less_is_owed_than_was_billed_in_advance(world: World) -> None:
     fee = {"name": "Platform", "timing": "advance"}
     deal = Deal(world, starts_at=at("2026-03-01"), fees=[fee | {"amount": "30"}])
