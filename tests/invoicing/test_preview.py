@@ -204,3 +204,14 @@ def test_what_ended_and_has_no_invoice_of_its_own_yet_draws_before_the_running_p
     """)
     billing.run(now=at("2026-04-01T12:00"))
     assert deal.totals()[2:] == ["20.00"]
+
+
+def test_a_change_of_terms_while_what_came_late_is_on_no_invoice(world: World) -> None:
+    deal = drawn_twice(world)
+    deal.settled("ticket", 5, at("2026-04-10"))
+    found = difference(deal, at("2026-02-02"), prices={"ticket": per_unit("2")})
+    # Nothing is left for April's 5 either way.
+    assert [(one["period_start"], one["difference"]) for one in found] == [
+        ("2026-02-01T00:00:00Z", "30.00"),
+        ("2026-04-01T00:00:00Z", "5.00"),
+    ]
