@@ -690,13 +690,14 @@ def _billable(agreed: Terms, agreement: Agreement, earliest: datetime | None, en
     past = [index for index, period in enumerate(grid.periods) if period.end <= ended]
     if not past:
         return []
-    fresh = selection.unbilled(grid, grid.horizon(past[-1]))
-    tariff = tariff_of(grid, fresh)
-    due = {group.period for group in fresh if tariff.number_of(group) is not None}
+    found = selection.unbilled(grid, grid.horizon(past[-1]))
+    tariff = tariff_of(grid, found)
+    fresh = [group for group in found if tariff.number_of(group) is not None]
+    due = {group.period for group in fresh}
     documents = balancing.Documents(agreement)
     drafted = {one.period_start for one in documents.drafts}
     missing = [index for index in past if grid.periods[index].start not in documents.closed | drafted]
-    owed = balancing.owed_alone(grid, documents, [index for index in missing if index not in due])
+    owed = balancing.owed_alone(agreed, grid, documents, fresh, missing)
     return [grid.periods[index] for index in missing if index in due or index in owed]
 
 

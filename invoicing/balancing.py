@@ -34,7 +34,8 @@ from invoicing.terms_used import TermsUsed
 class Balanced:
     """What was made of one contract: drafts of invoices, oldest first, and of a credit note. ``waiting`` is why the
     rest could not be billed yet, or empty; ``later`` are the starts of periods whose corrections wait for the next
-    invoice; ``emptied`` is a draft of a credit note from an earlier run that nothing is left on, yet.
+    invoice; ``emptied`` is a draft of a credit note from an earlier run that nothing is left on, yet. ``worked_out``
+    are the sections of ended periods in order, on a document or not: what those come to is drawn from commitments.
     """
 
     invoices: tuple[Invoice, ...] = ()
@@ -42,6 +43,7 @@ class Balanced:
     waiting: str = ""
     later: frozenset[datetime] = frozenset()
     emptied: CreditNote | None = None
+    worked_out: Sequence[Section] = ()
 
 
 class Documents:
@@ -62,11 +64,13 @@ class Documents:
         # A draft of a note is made anew: what it says counts for nothing.
         self.accounts: list[Invoice | CreditNote] = [*self.issued, *(one for one in notes if one is not self.note)]
         self.closed = {start for one in self.accounts for start in standing.closed_by(one)}
-        # Those of which an interim invoice says something; it closes none.
-        self.begun = {one.period_start for one in self.issued if one.kind == Invoice.Kind.INTERIM}
+        # Those of which documents say more than fees in advance. An interim invoice closes none, and what closed one
+        # may be void while what corrected it stands.
+        self.begun = {period.start for one in self.accounts for period in standing.told_of(one)}
         # The old rule rounded each line by itself; what was billed by it is left as it is unless something moves it.
         self.old = {one.period_start for one in self.issued if one.content_format == 1}
-        self.advanced = {period for one in self.issued for period in standing.in_advance(one)}
+        told = (period for one in self.accounts for period in standing.told_of(one, advance=True))
+        self.advanced = {period.start: period for period in told}
 
     def standing(self, but: Invoice | None = None) -> set[UUID]:
         """The ids of all; of a credit note that a person has not approved yet, too. For a draft, ``but``, itself and
@@ -170,7 +174,7 @@ def wanted_of(grid: Grid, documents: Documents, due: Collection[int], looked: Co
     if agreement.ends_at is not None:
         # Fees in advance for what an earlier end took away.
         ends_at = agreement.ends_at
-        wanted += [Wanted(period) for period in documents.advanced if period.start >= ends_at]
+        wanted += [Wanted(period) for start, period in documents.advanced.items() if start >= ends_at]
     return wanted
 
 
@@ -269,14 +273,31 @@ def _last(found: Sequence[Section]) -> int:
     return max(10**9 if section.index is None else section.index for section in found)
 
 
-def owed_alone(grid: Grid, documents: Documents, indexes: Collection[int]) -> set[int]:
-    """Which of these periods, without outcomes and without an invoice, are owed anything that is not billed yet."""
-    found = {index for index in indexes if drafts.owes_anyway(grid, grid.periods[index])}
-    if not found:
+def may_owe(grid: Grid, documents: Documents, index: int) -> bool:
+    """Whether an ended period without an account of its own may come to something else than documents say of it,
+    although nothing in it is unbilled: by its terms, or because documents say anything. Only working it out tells.
+    """
+    period = grid.periods[index]
+    told = period.start in documents.begun or period.start in documents.advanced
+    return told or drafts.owes_anyway(grid, period)
+
+
+def owed_alone(
+    agreed: Terms, grid: Grid, documents: Documents, fresh: Sequence[Group], indexes: Collection[int]
+) -> set[int]:
+    """Which of these periods, without an invoice, are owed anything that is not billed yet. ``fresh`` is what is
+    unbilled and has a price.
+    """
+    if not any(may_owe(grid, documents, index) for index in indexes):
         return set()
-    wanted = wanted_of(grid, documents, found, ())
-    facts = sections.as_it_stands(grid, billed_of(grid, documents, wanted), (), (), ())
-    units = units_of(grid, sections.sections(facts, wanted), found)
+    new = changed(agreed, grid.agreement, clocks_of([grid.agreement]).get(grid.agreement.id))
+    looked = looked_at(grid, documents, fresh, new, indexes) if draws(grid.agreement) else set()
+    wanted = wanted_of(grid, documents, indexes, looked)
+    mine = [group for group in fresh if group.period in looked.union(indexes)]
+    billed = billed_of(grid, documents, wanted)
+    trusted = documents.trusted(grid, billed)
+    facts = sections.as_it_stands(grid, billed, mine, documents.undone, (Which.UNBILLED,), trusted)
+    units = units_of(grid, sections.sections(facts, wanted), indexes)
     return {unit.index for unit in units if unit.own and unit.amount_minor}
 
 
@@ -340,17 +361,18 @@ class _Run:
                 self.waiting, looked = self.waiting or reason, set()
         later: set[datetime] = set()
         if not ready:
-            found, later = self._estimate(fresh, looked)
-            if not found:
-                return Balanced(waiting=self.waiting, later=frozenset(later))
-            looked = {section.index for section in found if section.index is not None}
+            back, kept = self._estimate(fresh, looked)
+            later = {section.period.start for section in kept if section.owing}
+            if not back:
+                return Balanced(waiting=self.waiting, later=frozenset(later), worked_out=kept)
+            looked = {section.index for section in back if section.index is not None}
         facts, found = _written(self.grid, self.documents, fresh, ready, looked)
         units = units_of(self.grid, found, ready)
         left_over = self._invoices(units, facts, ready, open_drafts)
         note, left_over = self._note([unit for unit in units if unit.amount_minor < 0], left_over, facts)
         sections.release(left_over)
         later |= {one.period.start for one in left_over if one.owing and not one.wanted.closes}
-        return Balanced(tuple(self.invoices), note, self.waiting, frozenset(later))
+        return Balanced(tuple(self.invoices), note, self.waiting, frozenset(later), worked_out=found)
 
     def to_give_back(self) -> list[Section]:
         """The sections of closed periods below zero, as they stand, with what goes along. Writes nothing."""
@@ -364,20 +386,15 @@ class _Run:
         return self._estimate(fresh, looked)[0]
 
     def _own(self, fresh: Collection[int], open_drafts: Collection[datetime]) -> set[int]:
-        """The ended periods that have something to bill of their own: outcomes, or what their terms owe; or a draft. Of
-        one with interim invoices that is not known before it is worked out.
+        """The ended periods that may have something to bill of their own: outcomes, what their terms owe, or another
+        sum than documents say (`may_owe`); or a draft.
         """
         periods = self.grid.periods
         return {
             index
             for index in self.ended
             if not self.is_closed(index)
-            and (
-                index in fresh
-                or periods[index].start in open_drafts
-                or periods[index].start in self.documents.begun
-                or drafts.owes_anyway(self.grid, periods[index])
-            )
+            and (index in fresh or periods[index].start in open_drafts or may_owe(self.grid, self.documents, index))
         }
 
     def _due(self, own: Collection[int], looked: Collection[int]) -> set[int]:
@@ -402,13 +419,13 @@ class _Run:
             ready.append(index)
         return ready
 
-    def _estimate(self, fresh: Sequence[Group], looked: Collection[int]) -> tuple[list[Section], set[datetime]]:
+    def _estimate(self, fresh: Sequence[Group], looked: Collection[int]) -> tuple[list[Section], list[Section]]:
         """Without an invoice to be made: the sections that are to be given back, as they stand (empty: none is), and
-        the starts of those that wait. Writes nothing.
+        those that wait. Writes nothing.
         """
         wanted = wanted_of(self.grid, self.documents, (), looked)
         if not wanted:
-            return [], set()
+            return [], []
         late = [group for group in fresh if group.period in looked]
         billed = billed_of(self.grid, self.documents, wanted)
         trusted = self.documents.trusted(self.grid, billed)
@@ -418,8 +435,7 @@ class _Run:
         if back:
             back = [unit for unit in units if unit.amount_minor < 0 or _rides(unit)]
         kept = [section for unit in units if unit not in back for section in unit.sections]
-        later = {section.period.start for section in kept if section.owing}
-        return [section for unit in back for section in unit.sections], later
+        return [section for unit in back for section in unit.sections], kept
 
     def _invoices(
         self, units: Sequence[Unit], facts: Facts, ready: Sequence[int], open_drafts: dict[datetime, Invoice]
@@ -477,8 +493,8 @@ class _Run:
     def _note(
         self, units: Sequence[Unit], left_over: list[Section], facts: Facts
     ) -> tuple[CreditNote | None, list[Section]]:
-        """The credit note for these units, with what is taken back at no charge and is on no invoice; and what is on no
-        document.
+        """The credit note for these units, with what costs nothing and is on no invoice (`_goes_along`); and what is on
+        no document.
         """
         if not units:
             return None, left_over
@@ -488,12 +504,21 @@ class _Run:
         if not corrections.can_be_given(found, left):
             self.waiting = self.waiting or ON_A_DRAFT
             return None, [*left_over, *found]
-        free = [one for one in left_over if one.undone and not one.amount_minor and not one.wanted.closes]
+        free = [one for one in left_over if self._goes_along(one)]
         found = sorted([*found, *free], key=lambda one: (one.period.start, not one.wanted.advance))
         found = [self._after(one) for one in found if one.owing or one.wanted.closes]
         note = corrections.make(self.documents.note, found, facts, self.documents.undone, left, self.now)
         self._name_on_invoices(note, {one.period.start for one in found if one.wanted.advance and one.owing})
         return note, [one for one in left_over if one not in free]
+
+    def _goes_along(self, section: Section) -> bool:
+        """Whether a section that no invoice takes goes on the credit note that is made anyway: what is taken back at no
+        charge; and with commitments every correction. Together those come to nothing here, or they would be on a
+        document, but what the note says of later periods rests on what they draw.
+        """
+        if section.wanted.closes or section.wanted.advance:
+            return False
+        return draws(self.agreement) or bool(section.undone and not section.amount_minor)
 
 
 def _rides(unit: Unit) -> bool:
@@ -506,6 +531,6 @@ def _worth_an_invoice(units: Iterable[Unit], carried: Sequence[Section]) -> bool
     if any(section.owing for section in carried):
         return True
     return any(
-        not unit.empty and (unit.own or unit.amount_minor > 0 or any(section.fresh for section in unit.sections))
+        not unit.empty and (unit.own or any(section.fresh or section.amount_minor for section in unit.sections))
         for unit in units
     )

@@ -122,10 +122,10 @@ def last_accounts(
                 yield used, document
 
 
-def in_advance(document: Invoice) -> list[Period]:
-    """The periods of which an invoice has fees in advance."""
+def told_of(document: Invoice | CreditNote, *, advance: bool = False) -> list[Period]:
+    """The periods of which a document has fees ``advance``, or of which it says anything else."""
     entries = [TermsUsed.from_json(one) for one in document.terms]
-    return [one.period for one in entries if one.advance]
+    return [one.period for one in entries if one.advance == advance]
 
 
 def usage_of(line: InvoiceLine) -> Counted:

@@ -108,7 +108,8 @@ class _Running:
         return [group for group in found if tariff.number_of(group) is not None]
 
     def _section(self, facts: Facts) -> Section:
-        (found,) = sections.sections(facts, [Wanted(self.period, so_far=True)])
+        wanted = [Wanted(self.period, so_far=True)]
+        (found,) = sections.sections(facts, wanted, earlier=self.balanced.worked_out)
         return found
 
     def _passes(self, so_far: Section) -> bool:

@@ -2,7 +2,7 @@
 terms would make of it and of every period that was invoiced. Writes nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -88,6 +88,8 @@ def _running(agreed: Terms, grid: Grid, running: int) -> tuple[Part, Part, Part]
     wanted = balancing.wanted_of(grid, documents, {running}, looked)
     # What ended and is to be billed by the next run.
     open_yet = {group.period for group in (*certain, *pending)} - looked - {running}
+    unclosed = (index for index in range(running) if grid.periods[index].start not in documents.closed)
+    open_yet |= {index for index in unclosed if balancing.may_owe(grid, documents, index)}
     wanted += [Wanted(grid.periods[index], closes=True) for index in open_yet]
     billed = balancing.billed_of(grid, documents, wanted)
     trusted = documents.trusted(grid, billed)
@@ -95,7 +97,12 @@ def _running(agreed: Terms, grid: Grid, running: int) -> tuple[Part, Part, Part]
     form = _form(agreement, grid.periods[running])
     found = sections.sections(sure, wanted)
     units = balancing.units_of(grid, found, {running, *open_yet})
-    back = [section for unit in units if unit.amount_minor < 0 and not unit.own for section in unit.sections]
+    back = [
+        section
+        for unit in units
+        if unit.amount_minor < 0 and not (unit.own and unit.index == running)
+        for section in unit.sections
+    ]
     confirmed = drafts.in_reading_order([one for one in found if one not in back], grid.periods[running])
     known = {id(one): lines.lines_of(one, sure, form) for one in found}
 
@@ -200,7 +207,10 @@ def before_and_after(customer_id: int, before: Terms, after: Terms, now: datetim
             running = period == grids[1].periods[-1] and agreement.covers(now)
             if period.end > since and (running or period.start in closed):
                 wanted.append(period)
-        parts = [_whole(grid, documents, wanted, running=agreement.covers(now)) for grid in grids]
+        known_before = {period.start for period in grids[0].periods if period.end <= since}
+        parts = [
+            _whole(grid, documents, wanted, known_before, grids[0], running=agreement.covers(now)) for grid in grids
+        ]
         for period in wanted:
             mine = [part.get(period.start, Part((), 0)) for part in parts]
             if period.start not in closed or mine[0].total_minor != mine[1].total_minor:
@@ -209,14 +219,24 @@ def before_and_after(customer_id: int, before: Terms, after: Terms, now: datetim
 
 
 def _whole(
-    grid: Grid, documents: balancing.Documents, periods: Sequence[Period], *, running: bool
+    grid: Grid,
+    documents: balancing.Documents,
+    periods: Sequence[Period],
+    unchanged: Collection[datetime],
+    before: Grid,
+    *,
+    running: bool,
 ) -> dict[datetime, Part]:
     """By its start, everything that a period comes to under the terms of the grid, whatever is invoiced of it: what is
-    confirmed, and of the last period of the grid, where it is ``running``, what is provisional.
+    confirmed, and of the last period of the grid, where it is ``running``, what is provisional. Those that are
+    ``unchanged`` (their starts) come to what they do under the terms ``before``.
     """
-    wanted = [Wanted(period) for period in grid.periods if period.start in {one.start for one in periods}]
-    if not wanted:
+    asked = {one.start for one in periods}
+    if not asked:
         return {}
+    # What commitments are drawn in one period is not there for the later ones, on a document or not.
+    walked = grid.periods if balancing.draws(grid.agreement) else [one for one in grid.periods if one.start in asked]
+    wanted = [Wanted(period) for period in walked]
     indexes = {grid.index_of(one.period.start) for one in wanted}
     last = len(grid.periods) - 1
     fresh = selection.grouped(grid, grid.horizon(last), Which.UNBILLED)
@@ -226,9 +246,13 @@ def _whole(
         fresh += [group for group in pending if group.period == last]
         which = (Which.UNBILLED, Which.PROVISIONAL)
     fresh = [group for group in fresh if group.period in indexes]
-    facts = sections.as_it_stands(grid, balancing.billed_of(grid, documents, wanted), fresh, (), which)
+    billed = balancing.billed_of(grid, documents, wanted)
+    trusted = documents.trusted(before, billed).intersection(unchanged)
+    facts = sections.as_it_stands(grid, billed, fresh, documents.undone, which, trusted)
     found = {}
     for one in sections.sections(facts, wanted):
+        if one.period.start not in asked:
+            continue
         everything = owing(one.rated, {})
         fresh_here = {piece.key: piece.usage for piece in everything if piece.usage}
         whole = replace(one, owing=everything, billed=(), fresh=fresh_here, undone={}, corrects=False)

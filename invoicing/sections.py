@@ -279,11 +279,18 @@ class Section:
         return one.usage.minus(self.fresh.get(one.key, NONE)).plus(self.undone.get(one.key, NONE))
 
 
-def sections(facts: Facts, wanted: Iterable[Wanted], but: Invoice | None = None) -> list[Section]:
+def sections(
+    facts: Facts, wanted: Iterable[Wanted], but: Invoice | None = None, earlier: Iterable[Section] = ()
+) -> list[Section]:
     """The sections of these periods in order. What one comes to is what commitments count as drawn in later ones, and
-    what has fees in advance comes before the rest of its period.
+    what has fees in advance comes before the rest of its period. What was worked out of ``earlier`` periods already, in
+    order, counts as drawn whether documents take it or not.
     """
     drawing = Drawing(facts.grid.agreement, but)
+    for known in earlier:
+        if not known.wanted.advance:
+            drawing.before(known.used)
+            drawing.comes_to(known.used, known.rated)
     found: list[Section] = []
     ahead: dict[datetime, Section] = {}
     for one in sorted(wanted, key=lambda one: (one.period.start, not one.advance)):

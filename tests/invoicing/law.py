@@ -171,7 +171,7 @@ class Story:
     def void(self, now: datetime) -> None:
         """One invoice that nothing else rests on."""
         found = Invoice.objects.filter(contract=self.deal.contract, status="issued", allocations__isnull=True)
-        free = [one for one in found.order_by("id") if not taken_back_of(one)]
+        free = [one for one in found.order_by("period_start", "ordinal") if not taken_back_of(one)]
         if free:
             one = self.chance.choice(free)
             void(one.pk, now=now)

@@ -194,6 +194,89 @@ def test_with_a_commitment_a_change_is_carried_through_the_later_periods(world: 
     sound(JUNE_1 + 2 * LATER)
 
 
+def drawn_in_advance(world: World) -> Deal:
+    """March drew 40.00 of 90.00, and of 70.00 that April came to so far the 50.00 that were left."""
+    deal = Deal(
+        world,
+        starts_at=at("2026-03-01"),
+        prices={"ticket": per_unit("1")},
+        progressive_threshold="10",
+        commitments=[{"amount": "90", "payment": "advance"}],
+    )
+    deal.settled("ticket", 40, MARCH)
+    billing.run(now=APRIL_1)
+    deal.settled("ticket", 70, at("2026-04-10"))
+    billing.run(now=at("2026-04-11"))
+    assert deal.totals() == ["90.00", "20.00"]
+    return deal
+
+
+def half_price_in_march(deal: Deal) -> None:
+    """March comes to 20.00, all of it drawn: that by itself costs nothing, but April may draw 20.00 more."""
+    for day, price in (("2026-03-02", "0.5"), ("2026-04-01", "1")):
+        deal.version(at(day), {"ticket": per_unit(price)}, progressive_threshold="10")
+
+
+def drawn(deal: Deal) -> int:
+    on_invoices = InvoiceLine.objects.filter(invoice__contract=deal.contract) | InvoiceLine.objects.filter(
+        credit_note__contract=deal.contract
+    )
+    return -sum(on_invoices.filter(kind="drawdown").values_list("amount_minor", flat=True))
+
+
+def test_what_draws_less_stands_on_the_note_that_rests_on_it(world: World) -> None:
+    deal = drawn_in_advance(world)
+    half_price_in_march(deal)
+    assert billing.run(now=MAY_1).parked == ()
+    assert deal.notes() == expected("""
+        CN-000001 March 2026, April 2026: the price of 110 outcomes changed from an earlier day on.
+        usage Ticket, at the new price 40 20.00
+        drawdown Drawn from the commitment of 90.00: 70.00 left 20.00
+        usage Ticket, no longer at this price -40 -40.00
+        usage Ticket, at the new price 70 70.00
+        drawdown Drawn from the commitment of 90.00: 0.00 left -20.00
+        usage Ticket, no longer at this price -70 -70.00
+        total 20.00 of HF-000002
+    """)
+    assert drawn(deal) == 9000
+    assert billing.run(now=MAY_1 + DAY).results == ()
+    sound(MAY_1 + LATER)
+
+
+def test_inside_a_period_what_earlier_ones_draw_less_counts_before_it_stands_anywhere(world: World) -> None:
+    deal = drawn_in_advance(world)
+    half_price_in_march(deal)
+    for day in ("2026-04-12", "2026-04-13"):
+        assert billing.run(now=at(day)).parked == ()
+    # 70.00 are left for April's 70.00; what moved in March costs nothing and waits for an invoice.
+    assert deal.notes() == expected("""
+        CN-000001 April 2026: the price of 70 outcomes changed from an earlier day on.
+        usage Ticket, at the new price 70 70.00
+        drawdown Drawn from the commitment of 90.00: 0.00 left -20.00
+        usage Ticket, no longer at this price -70 -70.00
+        total 20.00 of HF-000002
+    """)
+    assert [period_total(deal, one) for one in (at("2026-03-01"), APRIL_1)] == [9000, 0]
+    assert preview_json(preview("acme", now=at("2026-04-14")))["confirmed"]["total"] == "0.00"
+    deal.settled("ticket", 15, at("2026-04-20"))
+    billing.run(now=at("2026-04-21"))
+    billing.run(now=MAY_1)
+    assert [period_total(deal, one) for one in (at("2026-03-01"), APRIL_1)] == [9000, 1500]
+    sound(MAY_1 + LATER)
+    assert preview_json(preview("acme", now=MAY_1 + LATER))["confirmed"]["total"] == "0.00"
+    deal.settled("ticket", 3, at("2026-05-10"))
+    billing.run(now=JUNE_1)
+    assert deal.lines() == expected("""
+        usage    Ticket                                           3    3.00
+        usage    Ticket, at the new price                        40   20.00
+        drawdown Drawn from the commitment of 90.00: 70.00 left        20.00
+        usage    Ticket, no longer at this price                -40  -40.00
+        total                                                           3.00
+    """)
+    assert drawn(deal) == 9000
+    sound(JUNE_1 + LATER)
+
+
 def test_a_commitment_in_arrears_is_trued_up_by_what_is_left(world: World) -> None:
     deal = Deal(
         world,
@@ -207,9 +290,45 @@ def test_a_commitment_in_arrears_is_trued_up_by_what_is_left(world: World) -> No
     assert deal.totals() == ["70.00", "30.00"]
     reverse("ticket", 2)
     billing.run(now=MAY_1 + LATER)
-    # March is 20.00 less and the true-up 20.00 more: nothing is given back, and a closing invoice of nothing is none.
+    # March is 20.00 less and April's true-up 20.00 more: nothing is given back, and a closing invoice says so.
     assert not CreditNote.objects.exists()
-    assert deal.totals() == ["70.00", "30.00"]
+    assert deal.totals() == ["70.00", "30.00", "0.00"]
+    assert [period_total(deal, one) for one in (at("2026-03-01"), APRIL_1)] == [5000, 5000]
+    assert deal.lines() == expected("""
+        true_up Commitment of 100.00: difference           20.00
+        usage   Ticket, taken back                 -2     -20.00
+        total                                               0.00
+    """)
+    assert billing.run(now=MAY_1 + 2 * LATER).results == ()
+    sound(MAY_1 + 2 * LATER)
+
+
+@pytest.mark.parametrize("looks", [True, False], ids=["looked at", "at once"])
+def test_what_corrected_a_period_outlives_the_invoice_that_closed_it(world: World, looks: bool) -> None:
+    deal = Deal(world, prices={"ticket": per_unit("2")})
+    deal.settled("ticket", 5, MARCH)
+    billing.run(now=APRIL_1)
+    deal.settled("ticket", 3, MARCH + DAY)
+    deal.settled("ticket", 1, at("2026-04-10"))
+    billing.run(now=MAY_1)
+    assert deal.totals() == ["10.00", "8.00"]
+    if looks:
+        reverse("ticket", 5)
+        void(deal.invoice(0).pk, now=MAY_1)
+        billing.run(now=MAY_1 + DAY)
+        assert deal.totals() == ["8.00"]
+        reverse("ticket", 3)
+    else:
+        reverse("ticket", 8)
+        void(deal.invoice(0).pk, now=MAY_1)
+    billing.run(now=MAY_1 + 2 * DAY)
+    # Nothing is left of March, and the invoice that had it is void; what came late stands on April's.
+    assert deal.notes() == expected("""
+        CN-000001 March 2026: 3 outcomes taken back after they were invoiced (3 by a later event).
+        usage Ticket, taken back -3 -6.00
+        total 6.00 of HF-000002
+    """)
+    assert billing.run(now=MAY_1 + LATER).results == ()
     sound(MAY_1 + 2 * LATER)
 
 

@@ -169,3 +169,49 @@ def test_the_api_shows_it_and_stores_nothing(world: World, api: Any) -> None:
     assert answer.status_code == 200, answer.content
     assert [one["difference"] for one in answer.json()["periods"]][:1] == ["60.00"]
     assert (deal.contract.versions.count(), InvoiceLine.objects.count()) == (versions, lines)
+
+
+# --- Commitments ------------------------------------------------------------------------------------------------------
+
+
+def drawn_twice(world: World) -> Deal:
+    """February drew 40.00 of 90.00 and March so far the rest; then 20.00 more settle in February, late."""
+    deal = Deal(
+        world,
+        starts_at=at("2026-02-01"),
+        prices={"ticket": per_unit("1")},
+        progressive_threshold="10",
+        commitments=[{"amount": "90", "payment": "advance"}],
+    )
+    deal.settled("ticket", 40, at("2026-02-10"))
+    billing.run(now=at("2026-03-01"))
+    deal.settled("ticket", 70, at("2026-03-10"))
+    billing.run(now=at("2026-03-11"))
+    assert deal.totals() == ["90.00", "20.00"]
+    deal.settled("ticket", 20, at("2026-02-12"))
+    return deal
+
+
+def test_what_ended_and_has_no_invoice_of_its_own_yet_draws_before_the_running_period(world: World) -> None:
+    deal = drawn_twice(world)
+    body = preview_json(preview("acme", now=at("2026-04-01T12:00")))
+    # 30.00 are left for March's 70.00, of which 50.00 were drawn.
+    assert shown(body["confirmed"]) == expected("""
+        usage    Ticket                                         20  20.00
+        drawdown Drawn from the commitment of 90.00: 30.00 left     -20.00
+        drawdown Drawn from the commitment of 90.00: 0.00 left       20.00
+        total                                                        20.00
+    """)
+    billing.run(now=at("2026-04-01T12:00"))
+    assert deal.totals()[2:] == ["20.00"]
+
+
+def test_a_change_of_terms_while_what_came_late_is_on_no_invoice(world: World) -> None:
+    deal = drawn_twice(world)
+    deal.settled("ticket", 5, at("2026-04-10"))
+    found = difference(deal, at("2026-02-02"), prices={"ticket": per_unit("2")})
+    # Nothing is left for April's 5 either way.
+    assert [(one["period_start"], one["difference"]) for one in found] == [
+        ("2026-02-01T00:00:00Z", "30.00"),
+        ("2026-04-01T00:00:00Z", "5.00"),
+    ]
