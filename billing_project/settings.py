@@ -126,6 +126,7 @@ INSTALLED_APPS = [
     "settlement",
     "invoicing",
     "payments",
+    "handover",
     "portal",
     "billing_project",
 ]
@@ -273,6 +274,7 @@ CELERY_BEAT_SCHEDULE = {
     "work Stripe's webhooks": {"task": "payments.work_events", "schedule": 2.0, "options": {"expires": 10}},
     "look at what is open at Stripe": {"task": "payments.look_due", "schedule": 300.0, "options": {"expires": 300}},
     "sweep Stripe's webhooks": {"task": "payments.sweep_events", "schedule": 3600.0},
+    "hand over": {"task": "handover.hand_over_due", "schedule": 2.0, "options": {"expires": 10}},
 }
 
 # --- Holdfast ---------------------------------------------------------------------------------------------------------
@@ -314,6 +316,9 @@ STRIPE_WEBHOOK_SECRETS = env.list("HOLDFAST_STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_URL = env.str("HOLDFAST_STRIPE_URL", "").rstrip("/")
 # Requests a second, of all processes together. Stripe allows 100 in live mode and 25 in test mode.
 STRIPE_RATE = env.int("HOLDFAST_STRIPE_RATE", 20)
+# Where what contracts pass on as Lago events is handed over: the address that /api/v1 stands behind, and a key of it.
+LAGO_URL = env.str("HOLDFAST_LAGO_URL", "").rstrip("/")
+LAGO_KEY = env.str("HOLDFAST_LAGO_KEY", "")
 # Who sends the invoices; printed on the PDF.
 SELLER = {
     "name": env.str("HOLDFAST_SELLER_NAME", "Holdfast demo seller"),
