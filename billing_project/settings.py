@@ -130,6 +130,7 @@ INSTALLED_APPS = [
     "settlement",
     "invoicing",
     "payments",
+    "handover",
     "portal",
     "billing_project",
 ]
@@ -279,6 +280,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep Stripe's webhooks": {"task": "payments.sweep_events", "schedule": 3600.0},
     "see to unpaid invoices": {"task": "payments.see_to_unpaid", "schedule": 60.0, "options": {"expires": 120}},
     "send mails": {"task": "payments.send_mails", "schedule": 10.0, "options": {"expires": 20}},
+    "hand over": {"task": "handover.hand_over_due", "schedule": 2.0, "options": {"expires": 10}},
 }
 
 # --- Holdfast ---------------------------------------------------------------------------------------------------------
@@ -366,6 +368,9 @@ if DUNNING_MAILS and not (EMAIL_HOST and parseaddr(DEFAULT_FROM_EMAIL)[1]):
         "Example <billing@example.com>). HOLDFAST_DUNNING_MAILS=off sends none."
     )
 
+# Where what contracts pass on as Lago events is handed over: the address that /api/v1 stands behind, and a key of it.
+LAGO_URL = env.str("HOLDFAST_LAGO_URL", "").rstrip("/")
+LAGO_KEY = env.str("HOLDFAST_LAGO_KEY", "")
 # Who sends the invoices; printed on the PDF.
 SELLER = {
     "name": env.str("HOLDFAST_SELLER_NAME", "Holdfast demo seller"),

@@ -18,6 +18,7 @@ before it is given a transaction id.)
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
@@ -46,6 +47,14 @@ class Feed:
     read: Callable[[int, int, Collection[str]], Iterable[News]]
 
 
+class Position(Protocol):
+    """How far somebody has read a table, see `webhooks.models.Reading`."""
+
+    position: int
+    gap_end: int | None
+    gap_writers: list[str]
+
+
 # Apps above register theirs when they load.
 FEEDS: list[Feed] = []
 
@@ -57,7 +66,7 @@ def subscribe(endpoint: Endpoint) -> None:
     readings.exclude(feed__in=wanted).delete()
     for name in wanted.keys() - set(readings.values_list("feed", flat=True)):
         Reading.objects.bulk_create(
-            [Reading(endpoint=endpoint, feed=name, position=_last_drawn(wanted[name].table))], ignore_conflicts=True
+            [Reading(endpoint=endpoint, feed=name, position=last_drawn(wanted[name].table))], ignore_conflicts=True
         )
 
 
@@ -68,7 +77,7 @@ def read_news(now: datetime) -> bool:
     A feed that raises (a bug) stays where it is, with an error in the log at each attempt; the others go on.
     """
     endpoints = list(Endpoint.objects.filter(disabled_at=None).prefetch_related("readings"))
-    last = {feed.name: _last_drawn(feed.table) for feed in FEEDS} if endpoints else {}
+    last = {feed.name: last_drawn(feed.table) for feed in FEEDS} if endpoints else {}
     found = False
     for endpoint in endpoints:
         positions = {reading.feed: reading.position for reading in endpoint.readings.all()}
@@ -96,7 +105,7 @@ def _read_batch(endpoint: Endpoint, feed: Feed, now: datetime) -> bool:
         if reading is None or _waiting(endpoint) >= WINDOW:
             return False
         before = (reading.position, reading.gap_end)
-        until = _advance(cursor, feed.table, reading)
+        until = advance(cursor, feed.table, reading)
         if until > reading.position:
             enqueue(endpoint, feed.read(reading.position, until, feed.types & endpoint.types), now=now)
             reading.position = until
@@ -111,14 +120,15 @@ def _waiting(endpoint: Endpoint) -> int:
     return Delivery.objects.filter(endpoint=endpoint, status=Delivery.Status.WAITING).count()
 
 
-def _advance(cursor: CursorWrapper, table: str, reading: Reading) -> int:
-    """Up to which id everything is there or never comes; notes or clears the reading's gap.
+def advance(cursor: CursorWrapper, table: str, reading: Position) -> int:
+    """Up to which id everything is there or never comes; notes or clears the reading's gap. In the transaction that
+    reads these rows, under a lock on the reading.
 
     The order of the three looks is what counts: at the writers that are left, at the rows, and only then at the
     writers to note. A transaction's rows are seen by every look at the table that begins after its lock is gone.
     """
     noted = reading.gap_end is not None
-    lost = noted and not _writers(cursor, table).intersection(reading.gap_writers)
+    lost = noted and not writers(cursor, table).intersection(reading.gap_writers)
     cursor.execute(f"SELECT id FROM {table} WHERE id > %s ORDER BY id LIMIT %s", [reading.position, BATCH])
     ids = [row[0] for row in cursor.fetchall()]
     never_come = reading.gap_end if lost and reading.gap_end is not None else reading.position
@@ -129,13 +139,13 @@ def _advance(cursor: CursorWrapper, table: str, reading: Reading) -> int:
         until = row_id
     if ids and until < ids[-1]:
         if lost or not noted:
-            reading.gap_end, reading.gap_writers = ids[-1] - 1, sorted(_writers(cursor, table))
+            reading.gap_end, reading.gap_writers = ids[-1] - 1, sorted(writers(cursor, table))
     elif reading.gap_end is not None and until >= reading.gap_end:
         reading.gap_end, reading.gap_writers = None, []
     return until
 
 
-def _writers(cursor: CursorWrapper, table: str) -> set[str]:
+def writers(cursor: CursorWrapper, table: str) -> set[str]:
     """Transactions of others that may have drawn ids of the table and not yet committed."""
     cursor.execute(
         """
@@ -149,7 +159,7 @@ def _writers(cursor: CursorWrapper, table: str) -> set[str]:
     return {row[0] for row in cursor.fetchall()}
 
 
-def _last_drawn(table: str) -> int:
+def last_drawn(table: str) -> int:
     """The last id that was drawn: what draws later is news, also if it commits before this transaction does."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sequence_last_value(pg_get_serial_sequence(%s, 'id')::regclass)", [table])

@@ -41,12 +41,14 @@ class Answer:
         return not self.error
 
 
-def post(url: str, body: str, headers: Mapping[str, str]) -> Answer:
-    """Send the body; whatever happens is an Answer. Touches no database, so it may run in any thread."""
+def post(url: str, body: str, headers: Mapping[str, str], *, keep: int = KEPT_ANSWER) -> Answer:
+    """Send the body; whatever happens is an Answer, with so many bytes of its body. Touches no database, so it may run
+    in any thread.
+    """
     started = time.monotonic()
     status, error, text, retry_after = None, "", "", ""
     try:
-        status, text, retry_after = _exchange(read(url), body, headers, started + TOTAL_SECONDS)
+        status, text, retry_after = _exchange(read(url), body, headers, started + TOTAL_SECONDS, keep)
         error = _judge(status)
     except Refused as refusal:
         error = f"Refused: {refusal}"
@@ -70,8 +72,10 @@ def _judge(status: int) -> str:
     return f"Answered {status}."
 
 
-def _exchange(target: Target, body: str, headers: Mapping[str, str], deadline: float) -> tuple[int, str, str]:
-    """Status, the first KiB of the body, `Retry-After`."""
+def _exchange(
+    target: Target, body: str, headers: Mapping[str, str], deadline: float, keep: int
+) -> tuple[int, str, str]:
+    """Status, the beginning of the body, `Retry-After`."""
     with _connected(target, deadline) as sock:
         connection = _Connection(target, _Timed(sock, deadline))
         connection.request(
@@ -87,7 +91,7 @@ def _exchange(target: Target, body: str, headers: Mapping[str, str], deadline: f
         )
         response = connection.getresponse()
         try:
-            text = response.read(KEPT_ANSWER)
+            text = response.read(keep)
         except (OSError, http.client.HTTPException):
             text = b""  # The status line has said what counts.
         kept = text.decode("utf-8", "replace").replace("\x00", "\ufffd")

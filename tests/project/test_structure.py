@@ -17,6 +17,7 @@ APPS = (
     "settlement",
     "invoicing",
     "payments",
+    "handover",
     "portal",
     "billing_project",
 )

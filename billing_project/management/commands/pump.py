@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
+from handover.work import hand_over_due
 from invoicing import billing
 from outcomes.evaluation import evaluate_waiting
 from settlement.sweep import settle_due
@@ -20,7 +21,7 @@ WEBHOOK_SECONDS = 2.0
 
 
 class Command(BaseCommand):
-    help = "Evaluate, settle, bill and send webhooks in a loop without a broker, by the functions that Celery calls."
+    help = "Evaluate, settle, bill, send webhooks and hand over in a loop, by the functions that Celery calls."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="until nothing is left to do now, then end")
@@ -50,9 +51,10 @@ class Command(BaseCommand):
         issued = len(billing.run(now=now).issued)
         # Read after the others' commits, by a clock that has gone on.
         sent = deliver_due(timezone.now(), seconds=WEBHOOK_SECONDS)
-        if events or settled or issued or sent:
+        handed_over = hand_over_due(timezone.now(), seconds=WEBHOOK_SECONDS).done
+        if events or settled or issued or sent or handed_over:
             self.stdout.write(
                 f"{now:%H:%M:%S}  {events:,} events, {settled:,} outcomes settled, {issued:,} invoices issued, "
-                f"{sent:,} webhooks sent"
+                f"{sent:,} webhooks sent, {handed_over:,} outcomes handed over"
             )
-        return bool(events or settled or issued or sent)
+        return bool(events or settled or issued or sent or handed_over)
