@@ -126,6 +126,7 @@ INSTALLED_APPS = [
     "settlement",
     "invoicing",
     "portal",
+    "simulation",
     "billing_project",
 ]
 

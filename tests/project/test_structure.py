@@ -17,6 +17,7 @@ APPS = (
     "settlement",
     "invoicing",
     "portal",
+    "simulation",
     "billing_project",
 )
 SOURCES = [
