@@ -22,6 +22,7 @@ urlpatterns = [
     path("v1/", include("contracts.urls")),
     path("v1/", include("settlement.urls")),
     path("v1/", include("invoicing.urls")),
+    path("v1/", include("simulation.urls")),
     path("v1/", include("webhooks.urls")),
     path("v1/", include(end_of_api)),
 ]

@@ -17,8 +17,8 @@ from conditions_dsl import Event
 from outcomes.domain.instants import to_us
 from outcomes.domain.lifecycle import PROVISIONAL, REVERSED, Attempt, Decision, Fold, replay
 from outcomes.event_types import seen_types
+from outcomes.models import ArchivedMonth, LateEvidence
 from outcomes.models import Decision as DecisionRow
-from outcomes.models import LateEvidence
 from outcomes.programs import subject_key
 from outcomes.store import load_decisions
 from simulation import reading
@@ -66,12 +66,15 @@ class CustomerResult:
 
 @dataclass
 class Found:
-    """What a run finds besides: by slug how outcomes differ, and the ids of conditions to slugs."""
+    """What a run finds besides: by slug how outcomes differ, and the ids of conditions to slugs. ``archived`` are
+    months whose events are not there to be read.
+    """
 
     differences: dict[str, Difference]
     examples: Examples
     slugs: dict[int, str]
     events: int = 0
+    archived: tuple[str, ...] = ()
 
 
 def run(
@@ -86,14 +89,16 @@ def run(
         return _Run(scenario, to_us(now), progress).results()
 
 
-def events_of(asked: Asked, customers: dict[int, str]) -> int:
-    """How many events `run` will read of these customers: one for each condition that hears of it."""
+def events_by_customer(asked: Asked, customers: dict[int, str]) -> dict[int, int]:
+    """How many events `run` will read of each of these customers: one for each condition that hears of it."""
     scenario, names = Scenario(asked, customers), seen_types()
-    return sum(
-        reading.count(types, [one for one in customers if scenario.concerns(judged.id, one)])
-        for judged in scenario.conditions
-        if (types := _types(judged, names))
-    )
+    found: dict[int, int] = defaultdict(int)
+    for judged in scenario.conditions:
+        if types := _types(judged, names):
+            concerned = [one for one in customers if scenario.concerns(judged.id, one)]
+            for customer, events in reading.count(types, concerned).items():
+                found[customer] += events
+    return found
 
 
 def _types(judged: Judged, names: Collection[str]) -> list[str]:
@@ -104,7 +109,8 @@ class _Run:
     def __init__(self, scenario: Scenario, now: int, progress: Progress) -> None:
         self.scenario, self.now, self.progress = scenario, now, progress
         asked = scenario.asked
-        self.found = Found({}, Examples(scenario.customers), scenario.slugs)
+        archived = tuple(ArchivedMonth.objects.order_by("month").values_list("month", flat=True))
+        self.found = Found({}, Examples(scenario.customers), scenario.slugs, archived=archived)
         self.ledgers = {one: Ledger(scenario.before, one, asked.start, asked.end) for one in scenario.customers}
         self.tried = self.ledgers
         if scenario.after is not scenario.before:

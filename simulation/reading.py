@@ -36,14 +36,15 @@ def snapshot() -> Iterator[None]:
         yield
 
 
-def count(types: Collection[str], customers: Collection[int]) -> int:
-    """How many events `subjects` reads."""
+def count(types: Collection[str], customers: Collection[int]) -> dict[int, int]:
+    """How many events `subjects` reads, by customer."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM outcomes_event WHERE type = ANY(%s) AND customer_id = ANY(%s)",
+            "SELECT customer_id, count(*) FROM outcomes_event WHERE type = ANY(%s) AND customer_id = ANY(%s) "
+            "GROUP BY customer_id",
             [list(types), list(customers)],
         )
-        return int(cursor.fetchone()[0])
+        return dict(cursor.fetchall())
 
 
 def subjects(

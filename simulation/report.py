@@ -14,6 +14,9 @@ def write(summary: Mapping[str, Any], customers: Sequence[Mapping[str, Any]], ou
     """Print what `results.summary_json` and `results.customer_json` tell."""
     console = Console(file=out, highlight=False, width=120, soft_wrap=True)
     console.print(f"{summary['events']:,} events replayed, in force and tried.")
+    if summary["archived_months"]:
+        months = ", ".join(summary["archived_months"])
+        console.print(f"[bold]Events received in {months} are archived and were not read: restore them first.[/bold]")
     console.print(_sides("In total", "", [("", summary)]))
     console.print(_sides("By month", "Month", [(one["month"], one) for one in summary["months"]]))
     conditions = [(one["condition"] or "(terms)", one) for one in summary["conditions"]]

@@ -75,10 +75,12 @@ class Beside:
     examples: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     windows: dict[int, Point] = field(default_factory=dict)
     prices: dict[int, Point] = field(default_factory=dict)
+    archived: list[str] = field(default_factory=list)
 
     def add(self, results: Iterable[CustomerResult], found: Found) -> None:
         """What one run found."""
         self.events += found.events
+        self.archived = sorted({*self.archived, *found.archived})
         for result in results:
             self.provisional_before += result.provisional[0]
             self.provisional_after += result.provisional[1]
@@ -94,6 +96,7 @@ class Beside:
     def join(self, other: "Beside") -> None:
         """What another part of the same simulation found."""
         self.events += other.events
+        self.archived = sorted({*self.archived, *other.archived})
         self.provisional_before += other.provisional_before
         self.provisional_after += other.provisional_after
         for slug, difference in other.differences.items():
@@ -214,6 +217,7 @@ def summary_json(totals: Totals, beside: Beside) -> dict[str, Any]:
     """Everything but the customers."""
     return {
         "events": beside.events,
+        "archived_months": beside.archived,
         **both_json(totals.total),
         "provisional": {"before": beside.provisional_before, "after": beside.provisional_after},
         "months": [{"month": month, **both_json(both)} for month, both in sorted(totals.months.items())],

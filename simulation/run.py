@@ -7,7 +7,7 @@ from itertools import islice
 from simulation import reading
 from simulation.asked import Asked
 from simulation.checking import customers_of
-from simulation.engine import Progress, events_of, run
+from simulation.engine import Progress, events_by_customer, run
 from simulation.results import Beside, Row, rows_of
 
 CUSTOMERS_AT_ONCE = 2_000
@@ -28,7 +28,7 @@ def simulate(
     beside = Beside()
     with reading.snapshot():
         customers = customers_of(asked)
-        total(events_of(asked, customers))
+        total(sum(events_by_customer(asked, customers).values()))
         left = iter(customers.items())
         while some := dict(islice(left, CUSTOMERS_AT_ONCE)):
             results, found = run(asked, some, now, progress)

@@ -11,6 +11,7 @@ from django.db import connection
 from access.errors import ApiError
 from contracts.clocks import create_clock, move_forward
 from contracts.models import Customer
+from outcomes.models import ArchivedMonth
 from simulation import results
 from simulation.checking import check
 from simulation.run import simulate
@@ -251,3 +252,9 @@ def test_a_question_that_makes_no_sense_is_refused(shop: None, question: Any, pa
         ask(**question)
     assert [(one.path, one.code) for one in refused.value.details] == [(path, code)]
     assert refused.value.status_code == 422
+
+
+def test_months_that_are_not_there_are_named(shop: None) -> None:
+    ArchivedMonth.objects.create(month="2025-11", path="x", events=1, sha256="0" * 64, archived_at=NOW)
+    _, told = ask()
+    assert told["archived_months"] == ["2025-11"]
