@@ -132,6 +132,7 @@ INSTALLED_APPS = [
     "payments",
     "handover",
     "portal",
+    "simulation",
     "billing_project",
 ]
 
@@ -273,6 +274,7 @@ CELERY_BEAT_SCHEDULE = {
     "bill what ended": {"task": "invoicing.bill_due", "schedule": 300.0},
     # One that was not taken in time is no use: the next does its work.
     "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 2.0, "options": {"expires": 10}},
+    "find unfinished simulations": {"task": "simulation.sweep", "schedule": 30.0, "options": {"expires": 25}},
     "sweep webhooks": {"task": "webhooks.sweep", "schedule": 3600.0},
     "sync with Stripe": {"task": "payments.sync_due", "schedule": 2.0, "options": {"expires": 10}},
     "work Stripe's webhooks": {"task": "payments.work_events", "schedule": 2.0, "options": {"expires": 10}},

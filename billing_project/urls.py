@@ -27,6 +27,7 @@ urlpatterns = [
     path("v1/", include("invoicing.urls")),
     path("v1/", include("payments.urls")),
     path("v1/", include("handover.urls")),
+    path("v1/", include("simulation.urls")),
     path("v1/", include("webhooks.urls")),
     path("v1/", include(end_of_api)),
 ]

@@ -73,11 +73,11 @@ def _read(text: str) -> Reading:
     return finding.reading
 
 
-def condition_error(diagnostics: tuple[Diagnostic, ...]) -> ApiError:
-    """The refusal of a text, with the place of every error in it."""
+def condition_error(diagnostics: tuple[Diagnostic, ...], path: str = "text") -> ApiError:
+    """The refusal of a text, which stands at ``path``, with the place of every error in it."""
     errors = [diagnostic for diagnostic in diagnostics if diagnostic.severity == "error"]
     return refusals(
-        Detail("text", f"Line {error.line}, column {error.column}: {error.message}", "invalid_condition")
+        Detail(path, f"Line {error.line}, column {error.column}: {error.message}", "invalid_condition")
         for error in errors
     )
 

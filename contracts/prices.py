@@ -62,9 +62,21 @@ def details(problems: Iterable[rating.Problem]) -> list[Detail]:
     return [Detail(problem.path, problem.message, problem.code) for problem in problems]
 
 
-def with_conditions(problems: list[Detail], prices: Sequence[PriceFields], path: str = "prices") -> list[Detail]:
-    """Further problems of prices, those with what they are for: conditions and dimensions that there are not."""
-    known = _dimensions_by_slug({price.condition for price in prices})
+Dimensions = dict[str, frozenset[str] | None]
+"""The dimensions of a condition with their possible values, None where any text can come."""
+
+
+def with_conditions(
+    problems: list[Detail],
+    prices: Sequence[PriceFields],
+    path: str = "prices",
+    *,
+    beside: Mapping[str, Dimensions] | None = None,
+) -> list[Detail]:
+    """Further problems of prices, those with what they are for: conditions and dimensions that there are not.
+    ``beside`` are dimensions, by slug, of conditions that are not stored.
+    """
+    known = _dimensions_by_slug({price.condition for price in prices}, beside or {})
     for index, price in enumerate(prices):
         place = item(path, index)
         if price.condition not in known:
@@ -166,14 +178,15 @@ def unit_price_text(unit_price: Decimal, currency: str) -> str:
     return f"{whole}.{decimals}" if decimals else whole
 
 
-def _dimensions_by_slug(slugs: set[str]) -> dict[str, dict[str, frozenset[str] | None]]:
+def _dimensions_by_slug(slugs: set[str], beside: Mapping[str, Dimensions]) -> dict[str, Dimensions]:
     """For each existing condition its dimensions and their possible values, None where any text can come. All versions
     together: a price may be for outcomes of an earlier one or wait for a coming one.
     """
-    found: dict[str, dict[str, frozenset[str] | None]] = {}
-    for version in ConditionVersion.objects.filter(condition__slug__in=slugs).select_related("condition"):
-        dimensions = found.setdefault(version.condition.slug, {})
-        for name, values in possible_values(version.canonical).items():
+    found: dict[str, Dimensions] = {}
+    stored = ConditionVersion.objects.filter(condition__slug__in=slugs).values_list("condition__slug", "canonical")
+    for slug, listed in [*((slug, possible_values(text)) for slug, text in stored), *beside.items()]:
+        dimensions = found.setdefault(slug, {})
+        for name, values in listed.items():
             before = dimensions.get(name, frozenset())
             dimensions[name] = None if before is None or values is None else before | values
     return found

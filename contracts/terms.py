@@ -8,7 +8,7 @@ two contract versions with one start, the later made.
 import json
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -241,6 +241,18 @@ class Terms:
         known = {one.id for one in self.card_versions(then)[:card_versions]}
         cards = {card: tuple(one for one in found if one.id in known) for card, found in self._cards.items()}
         return then, Terms([then], cards).stretches(then)
+
+    def revised(
+        self,
+        customer_ids: Iterable[int],
+        contract: Callable[[Agreement], Agreement],
+        card: Callable[[int, tuple[CardVersion, ...]], tuple[CardVersion, ...]],
+    ) -> "Terms":
+        """What these customers would have, with each of their contracts, and each rate card (its id, its versions),
+        as the two functions make it.
+        """
+        agreements = [contract(one) for customer in customer_ids for one in self.agreements(customer)]
+        return Terms(agreements, {pk: card(pk, versions) for pk, versions in self._cards.items()})
 
     def prices_at(self, customer_id: int, condition_id: int, met_at: datetime) -> tuple[Price, ...]:
         """The prices in force for outcomes of a condition met at that instant: overrides and those of the card."""

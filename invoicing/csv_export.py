@@ -61,7 +61,7 @@ def _public_id(document: Invoice | CreditNote) -> str:
 def _common(document: Invoice | CreditNote) -> dict[str, str]:
     return {
         "document": _public_id(document),
-        "number": _text(document.number or ""),
+        "number": text_cell(document.number or ""),
         "currency": document.currency,
     }
 
@@ -78,9 +78,9 @@ def _line(line: InvoiceLine, currency: str) -> dict[str, str]:
         "kind": line.kind,
         "period_start": format_rfc3339(line.period_start),
         "period_end": format_rfc3339(line.period_end),
-        "title": _text(line.title),
-        "condition": _text(condition),
-        "dimensions": _text("; ".join(f"{name}={value}" for name, value in sorted(line.dimensions.items()))),
+        "title": text_cell(line.title),
+        "condition": text_cell(condition),
+        "dimensions": text_cell("; ".join(f"{name}={value}" for name, value in sorted(line.dimensions.items()))),
         "outcomes": str(-line.outcome_count if back else line.outcome_count),
         "quantity": ""
         if line.quantity is None
@@ -94,13 +94,13 @@ def _tax(tax: dict[str, Any], currency: str) -> dict[str, str]:
     amount = money.major_text(tax["amount_minor"], currency)
     return {
         "kind": "tax",
-        "title": _text(f"{tax['name']} {tax['percent']} %"),
+        "title": text_cell(f"{tax['name']} {tax['percent']} %"),
         "amount": money.major_text(0, currency) if tax["inclusive"] else amount,
         "taxable": money.major_text(tax["taxable_minor"], currency),
         "tax": amount,
     }
 
 
-def _text(value: str) -> str:
+def text_cell(value: str) -> str:
     """A cell of text that no spreadsheet takes for a formula."""
     return f"'{value}" if _FORMULA.match(value) else value

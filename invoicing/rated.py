@@ -49,10 +49,11 @@ def figures_of(
     if not conditions:
         return NO_FIGURES
     outcomes = selection.in_order(grid, index, [int(str(one)) for one in conditions], on_lines, which)
-    return rating.take_in_order(used.shares_of(grid.agreement), _priced(outcomes, tariff))
+    return rating.take_in_order(used.shares_of(grid.agreement), priced(outcomes, tariff))
 
 
-def _priced(outcomes: Iterable[InOrder], tariff: Tariff) -> Iterator[Settled]:
+def priced(outcomes: Iterable[InOrder], tariff: Tariff) -> Iterator[Settled]:
+    """Each outcome with its price; those that have none, or lack the amount it takes, are left out."""
     for one in outcomes:
         number = tariff.numbers.get((one.condition_id, one.dimensions, one.stretch))
         if number is None or (one.value is None and tariff.prices[number].model == rating.PERCENTAGE):

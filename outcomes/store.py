@@ -29,14 +29,14 @@ def _us(column: str) -> str:
 
 EVENT_COLUMNS = f"e.event_id, e.type, {_us('e.time')}, e.seq, e.data::text"
 
-_decode_data = msgspec.json.Decoder(float_hook=Decimal).decode
+decode_data = msgspec.json.Decoder(float_hook=Decimal).decode
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 _encode_body = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def read_event_row(row: Sequence[Any]) -> Event:
     """An event from a row that starts with EVENT_COLUMNS."""
-    return Event(row[0], row[1], row[2], row[3], _decode_data(row[4]))
+    return Event(row[0], row[1], row[2], row[3], decode_data(row[4]))
 
 
 # The shares of the locked partitions leave `pending`, in the order of evaluation, by the index that keeps this order. A

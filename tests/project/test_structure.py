@@ -19,6 +19,7 @@ APPS = (
     "payments",
     "handover",
     "portal",
+    "simulation",
     "billing_project",
 )
 SOURCES = [

@@ -1,0 +1,259 @@
+"""Simulations as jobs: asked, split by customer, worked on by any number of workers, summed up by the last.
+
+The work list is the table of parts; messages are wake-up calls. A part is taken by writing a token, and its result is
+written in one transaction that asks for the token again: whatever is delivered twice, or goes on after another has
+taken its part, counts once.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import structlog
+from django.db import connection, transaction
+from django.db.models import F, Q, QuerySet, Sum
+from django.utils import timezone
+
+from access import ids
+from access.errors import ApiError
+from access.ids import uuid7
+from simulation import reading, results
+from simulation.checking import check, customers_of
+from simulation.engine import events_by_customer, run
+from simulation.models import CellRow, Part, Simulation
+from simulation.pricing import Cell
+from simulation.serializers import read
+
+log = structlog.get_logger(__name__)
+
+EVENTS_A_PART = 500_000
+CUSTOMERS_A_PART = 2_000
+SILENCE = timedelta(minutes=10)
+"""A worker that has told nothing for so long has died: PostgreSQL may sort for minutes before the first event."""
+TELL_SECONDS = 1.0
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+class Stopped(Exception):
+    """The part is no longer this worker's: cancelled, or taken by another."""
+
+
+def create(given: Any, *, by: str, now: datetime) -> Simulation:
+    """Note a question, checked, as a job that waits. ``given`` is the decoded body. Refused (422) where it makes no
+    sense, with every place at fault.
+    """
+    check(read(given), now)
+    return Simulation.objects.create(id=uuid7(now), asked=_encode(given).decode(), now=now, asked_by=by, created_at=now)
+
+
+def find(pk: UUID) -> Simulation:
+    """ApiError 404 where there is none."""
+    found = with_progress().filter(pk=pk).first()
+    if found is None:
+        raise ApiError(404, "not_found", f"There is no simulation {ids.encode(Simulation.PREFIX, pk)}.")
+    return found
+
+
+def with_progress() -> QuerySet[Simulation]:
+    """Simulations, each with ``replayed``: how many events so far."""
+    return Simulation.objects.annotate(replayed=Sum("parts__done"))
+
+
+def cancel(pk: UUID, *, now: datetime) -> Simulation:
+    """End a simulation that is not done; workers let go of it within moments. ApiError 409 where it has ended, but for
+    one that is cancelled: safe to repeat.
+    """
+    find(pk)
+    ended = Simulation.objects.filter(pk=pk, finished_at__isnull=True)
+    if not ended.update(status=Simulation.Status.CANCELLED, finished_at=now):
+        found = find(pk)
+        if found.status != Simulation.Status.CANCELLED:
+            raise ApiError(409, "simulation_ended", f"The simulation is {found.status} already.")
+    return find(pk)
+
+
+# --- Split ------------------------------------------------------------------------------------------------------------
+
+
+def split(pk: UUID) -> list[int]:
+    """Cut a simulation that waits into parts: the ids of those that nobody has finished. Safe to repeat, and at once by
+    several.
+    """
+    found = Simulation.objects.get(pk=pk)
+    if found.status == Simulation.Status.WAITING:
+        with reading.snapshot():
+            asked = read(_decode(found.asked))
+            customers = customers_of(asked)
+            events = events_by_customer(asked, customers)
+        parts = [
+            Part(simulation=found, number=number, customers=some, events=sum(events.get(int(one), 0) for one in some))
+            for number, some in enumerate(_shares(customers, events))
+        ]
+        with transaction.atomic():
+            waiting = Simulation.objects.filter(pk=pk, status=Simulation.Status.WAITING)
+            if waiting.update(status=Simulation.Status.RUNNING, events=sum(part.events for part in parts)):
+                Part.objects.bulk_create(parts)
+        finish(pk, now=timezone.now())  # of nobody
+    return list(Part.objects.filter(simulation=pk, finished_at__isnull=True).values_list("id", flat=True))
+
+
+def _shares(customers: dict[int, str], events: dict[int, int]) -> Iterator[dict[str, str]]:
+    share: dict[str, str] = {}
+    size = 0
+    for customer, key in customers.items():
+        more = events.get(customer, 0)
+        if share and (size + more > EVENTS_A_PART or len(share) >= CUSTOMERS_A_PART):
+            yield share
+            share, size = {}, 0
+        share[str(customer)] = key
+        size += more
+    if share:
+        yield share
+
+
+def unfinished(now: datetime) -> tuple[list[UUID], list[int]]:
+    """What a message may have been lost for: simulations that are not split, and parts that nobody works on."""
+    waiting = Simulation.objects.filter(status=Simulation.Status.WAITING)
+    parts = Part.objects.filter(simulation__status=Simulation.Status.RUNNING, finished_at__isnull=True)
+    parts = parts.filter(Q(token__isnull=True) | Q(seen_at__lt=now - SILENCE))
+    return list(waiting.values_list("id", flat=True)), list(parts.values_list("id", flat=True))
+
+
+# --- Work -------------------------------------------------------------------------------------------------------------
+
+
+def work(part_id: int) -> bool:
+    """Replay one part, unless it is done, another worker has it or its simulation has ended; whether it was.
+
+    A failure ends the simulation, with its reason.
+    """
+    part = _take(part_id)
+    if part is None:
+        return False
+    try:
+        asked = read(_decode(part.simulation.asked))
+        with closing(_Told(part)) as told, reading.snapshot():
+            customers = {int(customer): key for customer, key in part.customers.items()}
+            found, beside = run(asked, customers, part.simulation.now, told)
+        _keep(part, found, beside)
+    except Stopped:
+        return False
+    except Exception as error:
+        log.exception("simulation_failed", simulation=str(part.simulation_id), part=part.number)
+        unfinished = Simulation.objects.filter(pk=part.simulation_id, finished_at__isnull=True)
+        unfinished.update(
+            status=Simulation.Status.FAILED, error=f"{type(error).__name__}: {error}"[:2000], finished_at=timezone.now()
+        )
+        return False
+    finish(part.simulation_id, now=timezone.now())
+    return True
+
+
+def _take(part_id: int) -> Part | None:
+    now, token = timezone.now(), uuid4()
+    free = Q(token__isnull=True) | Q(seen_at__lt=now - SILENCE)
+    taken = Part.objects.filter(
+        free, pk=part_id, finished_at__isnull=True, simulation__status=Simulation.Status.RUNNING
+    ).update(token=token, seen_at=now, done=0)
+    return Part.objects.select_related("simulation").get(pk=part_id) if taken else None
+
+
+class _Told:
+    """How far a part is, told by a connection of its own: that of the snapshot can neither write nor see what is new.
+    Raises Stopped where the part is no longer ours.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self._part, self._done, self._next = part, 0, 0.0
+        self._own = connection.copy()
+
+    def __call__(self, events: int) -> None:
+        self._done += events
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + TELL_SECONDS
+        with self._own.cursor() as cursor:
+            cursor.execute(
+                "UPDATE simulation_part SET done = %s, seen_at = now() WHERE id = %s AND token = %s AND EXISTS "
+                "(SELECT FROM simulation_simulation s WHERE s.id = simulation_id AND s.status = 'running')",
+                [self._done, self._part.pk, self._part.token],
+            )
+            if not cursor.rowcount:
+                raise Stopped
+
+    def close(self) -> None:
+        self._own.close()
+
+
+@transaction.atomic
+def _keep(part: Part, found: list[Any], beside: Any) -> None:
+    """The part's result, once. Raises Stopped where the part is no longer ours."""
+    told = results.Beside()
+    told.add(found, beside)
+    mine = Part.objects.filter(
+        pk=part.pk, token=part.token, finished_at__isnull=True, simulation__status=Simulation.Status.RUNNING
+    )
+    if not mine.update(done=F("events"), finished_at=timezone.now(), beside=told.to_json()):
+        raise Stopped
+    CellRow.objects.bulk_create((_stored(part, row) for row in results.rows_of(found, beside.slugs)), batch_size=2_000)
+
+
+def _stored(part: Part, row: results.Row) -> CellRow:
+    figures = {
+        f"{name}_{side}": value
+        for side, cell in (("before", row.before), ("after", row.after))
+        for name, value in zip(("outcomes", "reversed", "unpriced", "minor"), _figures(cell), strict=True)
+    }
+    return CellRow(
+        simulation_id=part.simulation_id, part=part, customer=row.customer, month=row.month, condition=row.condition,
+        currency=row.currency, **figures,
+    )  # fmt: skip
+
+
+def _figures(cell: Cell) -> tuple[int, int, int, int]:
+    return cell.outcomes, cell.reversed, cell.unpriced, cell.amount_minor
+
+
+# --- Sum up -----------------------------------------------------------------------------------------------------------
+
+
+def finish(pk: UUID, *, now: datetime) -> bool:
+    """Sum up a simulation whose parts are all done; whether it was. Locks the simulation: one of those who come at once
+    does it.
+    """
+    with transaction.atomic():
+        found = Simulation.objects.select_for_update().get(pk=pk)
+        if found.status != Simulation.Status.RUNNING or found.parts.filter(finished_at__isnull=True).exists():
+            return False
+        totals, beside = results.Totals(), results.Beside()
+        totals.add(rows_of(found))
+        for part in found.parts.order_by("number").iterator():
+            assert part.beside is not None, "a part that is finished has told"
+            beside.join(results.Beside.from_json(part.beside))
+        found.result = results.summary_json(totals, beside)
+        found.status, found.finished_at = Simulation.Status.DONE, now
+        found.save(update_fields=["result", "status", "finished_at"])
+    return True
+
+
+def rows_of(found: Simulation, customers: list[str] | None = None) -> Iterator[results.Row]:
+    """The cells of a simulation (of these customers alone), in order, by a cursor of the database."""
+    cells = CellRow.objects.filter(simulation=found)
+    if customers is not None:
+        cells = cells.filter(customer__in=customers)
+    for row in cells.order_by("customer", "month", "condition", "currency").iterator():
+        yield results.Row(
+            row.customer,
+            row.month,
+            row.condition,
+            row.currency,
+            Cell(row.outcomes_before, row.reversed_before, row.unpriced_before, row.minor_before),
+            Cell(row.outcomes_after, row.reversed_after, row.unpriced_after, row.minor_after),
+        )

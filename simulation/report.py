@@ -1,0 +1,97 @@
+"""A simulation as text for a terminal: totals, months, conditions, curves, examples, customers."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+MOST_CUSTOMERS = 30
+
+
+def write(summary: Mapping[str, Any], customers: Sequence[Mapping[str, Any]], out: Any) -> None:
+    """Print what `results.summary_json` and `results.customer_json` tell."""
+    console = Console(file=out, highlight=False, width=120, soft_wrap=True)
+    console.print(f"{summary['events']:,} events replayed, in force and tried.")
+    if summary["archived_months"]:
+        months = ", ".join(summary["archived_months"])
+        console.print(f"[bold]Events received in {months} are archived and were not read: restore them first.[/bold]")
+    console.print(_sides("In total", "", [("", summary)]))
+    console.print(_sides("By month", "Month", [(one["month"], one) for one in summary["months"]]))
+    conditions = [(one["condition"] or "(terms)", one) for one in summary["conditions"]]
+    console.print(_sides("By condition; (terms) are fees, discounts, minimums, caps and commitments", "", conditions))
+    _changes(console, summary)
+    before, after = summary["provisional"]["before"], summary["provisional"]["after"]
+    if before or after:
+        console.print(f"In their settlement window now, and not counted: {before:,} in force, {after:,} tried.")
+    _curve(console, summary["window_curve"], "Revenue by settlement window", "window")
+    _curve(console, summary["price_curve"], "Revenue by price, in percent of what is tried", "percent")
+    _customers(console, customers)
+
+
+def _sides(title: str, first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first)
+    for name in ("Outcomes", "tried", "Difference"):
+        table.add_column(name, justify="right")
+    table.add_column("Currency")
+    for name in ("Revenue", "tried", "Difference"):
+        table.add_column(name, justify="right")
+    for label, one in rows:
+        counts = [f"{one[side]['outcomes']:,}" for side in ("before", "after")]
+        counts.append(f"{one['difference']['outcomes']:+,}")
+        currencies = list(one["before"]["revenue"]) or [""]
+        for number, currency in enumerate(currencies):
+            shown = [one[side]["revenue"].get(currency, "") for side in ("before", "after", "difference")]
+            table.add_row(*([label, *counts] if number == 0 else [""] * 4), currency, *map(_amount, shown))
+    return table
+
+
+def _amount(text: str) -> str:
+    return f"{Decimal(text):,}" if text else ""
+
+
+def _changes(console: Console, summary: Mapping[str, Any]) -> None:
+    for one in summary["conditions"]:
+        changes = one["changes"]
+        if changes is None or not any(changes[name] for name in ("gained", "lost", "moved_in", "moved_out")):
+            continue
+        console.print(
+            f"{one['condition']}: {changes['kept']:,} kept, {changes['gained']:,} gained, {changes['lost']:,} lost "
+            f"(of which {changes['lost_reversed']:,} did not hold in force either), {changes['moved_in']:,} moved into "
+            f"these periods and {changes['moved_out']:,} out of them."
+        )
+        for kind in ("lost", "gained"):
+            for example in one["examples"].get(kind, ()):
+                console.print(f"  {kind}: {example['customer']} {example['subject']}: {example['why']}")
+
+
+def _curve(console: Console, points: Sequence[Mapping[str, Any]], title: str, name: str) -> None:
+    if not points:
+        return
+    currencies = sorted({currency for point in points for currency in point["revenue"]})
+    most = {c: max(abs(Decimal(point["revenue"].get(c, "0"))) for point in points) or Decimal(1) for c in currencies}
+    table = Table(title=title, title_justify="left")
+    table.add_column(name.capitalize(), justify="right")
+    table.add_column("Outcomes", justify="right")
+    table.add_column("In window yet", justify="right")
+    for currency in currencies:
+        table.add_column(currency, justify="right")
+        table.add_column("")
+    for point in points:
+        cells = []
+        for currency in currencies:
+            amount = Decimal(point["revenue"].get(currency, "0"))
+            cells += [f"{amount:,}", "█" * int(30 * max(amount, Decimal(0)) / most[currency])]
+        table.add_row(str(point[name]), f"{point['outcomes']:,}", f"{point['provisional']:,}", *cells)
+    console.print(table)
+
+
+def _customers(console: Console, customers: Sequence[Mapping[str, Any]]) -> None:
+    def moved(one: Mapping[str, Any]) -> Decimal:
+        return sum((abs(Decimal(amount)) for amount in one["difference"]["revenue"].values()), Decimal(0))
+
+    shown = sorted(customers, key=lambda one: (-moved(one), one["customer"]))[:MOST_CUSTOMERS]
+    title = f"By customer; {len(shown)} of {len(customers)}, those that change most (all: --format csv)"
+    console.print(_sides(title, "Customer", [(one["customer"], one) for one in shown]))

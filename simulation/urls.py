@@ -1,0 +1,13 @@
+"""Paths under /v1/."""
+
+from django.urls import path
+
+from simulation import api
+
+urlpatterns = [
+    path("simulations", api.SimulationList.as_view()),
+    path("simulations/<str:simulation_id>", api.SimulationDetail.as_view()),
+    path("simulations/<str:simulation_id>/cancel", api.SimulationCancel.as_view()),
+    path("simulations/<str:simulation_id>/customers", api.SimulationCustomers.as_view()),
+    path("simulations/<str:simulation_id>/csv", api.SimulationCsv.as_view()),
+]
