@@ -5,8 +5,9 @@ from typing import Any
 
 import stripe
 
+from payments import customers
 from payments.client import plain
-from payments.customers import SKEW
+from payments.errors import Refused
 from payments.lines import shortened
 from payments.steps import Work
 
@@ -25,17 +26,20 @@ def move(
         "description": shortened(description, DESCRIPTION),
         "metadata": metadata,
     }
-    return work.step(
-        name,
-        request,
-        lambda request, options: work.v1.customers.balance_transactions.create(customer_id, request, options),
-        lambda begun_at: _find(work, customer_id, metadata, begun_at),
-    )
+    try:
+        return work.step(
+            name,
+            request,
+            lambda request, options: work.v1.customers.balance_transactions.create(customer_id, request, options),
+            lambda begun_at: _find(work, customer_id, metadata, begun_at),
+        )
+    except Refused as problem:
+        raise customers.deleted(work, customer_id) or problem from problem
 
 
 def _find(work: Work, customer_id: str, metadata: dict[str, str], begun_at: datetime) -> stripe.StripeObject | None:
     """The transaction that bears the metadata, of those made since."""
-    since = {"gte": int((begun_at - SKEW).timestamp())}
+    since = {"gte": int((begun_at - customers.SKEW).timestamp())}
     found = work.v1.customers.balance_transactions.list(customer_id, {"created": since, "limit": 100})
     for one in found.auto_paging_iter():
         if metadata == plain(one).get("metadata"):

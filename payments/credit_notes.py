@@ -2,25 +2,27 @@
 is no such invoice at Stripe to correct, as credit on the customer's balance.
 """
 
+from datetime import datetime
 from typing import Any
 
 import stripe
 import structlog
 from django.db import transaction
 
+from contracts.domain import money
 from invoicing import credit
 from invoicing.models import CreditAllocation, CreditNote
 from invoicing.refusals import locked_note, public_id
 from payments import balance, customers, lanes, mirror, refunds, units
-from payments.client import ask, plain
+from payments.client import ask, bears, plain
 from payments.crediting import Meaning, Parts, There, Wanted, divided, meaning
 from payments.errors import Refused
 from payments.lines import shortened
-from payments.models import StripeCredit, StripeInvoice
+from payments.models import Step, StripeCredit, StripeInvoice
 from payments.refunds import refund_seen
 from payments.steps import Work
 
-__all__ = ["METADATA", "issue", "refund_seen", "seen_to"]
+__all__ = ["METADATA", "issue", "paid_after_all", "refund_seen", "seen_to"]
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +72,7 @@ class _Part:
             return
         for _ in range(TRIES):
             theirs = self._invoice()
-            if self._begun(self.on_balance) or theirs is None or theirs["status"] not in (OPEN, PAID):
+            if theirs is None or self._begun(self.on_balance) or not self._takes_one(theirs):
                 self._elsewhere(theirs)
                 return
             made = self._on_invoice(theirs)
@@ -129,11 +131,21 @@ class _Part:
             return self.work.step(
                 self.on_invoice, self._request(theirs), self._create, lambda begun_at: self._find(stripe_id)
             )
-        except Refused:
+        except Refused as problem:
+            if gone := customers.deleted(self.work, theirs["customer"]):
+                raise gone from problem
             if self._sent() == self._request(self._invoice()):
                 raise
             # Paid or given up there since it was read.
             return None
+
+    def _takes_one(self, theirs: Theirs) -> bool:
+        """Whether Stripe makes credit notes on the invoice. Of a deleted customer's no credit goes anywhere: what was
+        found out at the last attempt.
+        """
+        if theirs["status"] not in (OPEN, PAID):
+            return False
+        return self.work.operation.code != customers.DELETED or not customers.is_deleted(self.work, theirs["customer"])
 
     def _create(self, request: dict[str, Any], options: stripe.RequestOptions) -> stripe.StripeObject:
         made: stripe.StripeObject = self.work.v1.credit_notes.create(request, options)
@@ -142,7 +154,7 @@ class _Part:
     def _find(self, stripe_id: str) -> stripe.StripeObject | None:
         """The credit note on an invoice there that bears our note's id."""
         for one in self.work.v1.credit_notes.list({"invoice": stripe_id, "limit": 100}).auto_paging_iter():
-            if one.status == "issued" and plain(one)["metadata"].get(METADATA) == credit.public_id(self.note):
+            if one.status == "issued" and bears(one, METADATA, credit.public_id(self.note)):
                 return one
         return None
 
@@ -280,6 +292,29 @@ class _Part:
 
     def _told(self, amount: int) -> str:
         return units.told(amount, self.note.currency)
+
+
+def paid_after_all(seen: StripeInvoice, now: datetime) -> None:
+    """What was uncollectible was paid at Stripe, with what credit had taken off it here: told as a mismatch. One of
+    `mirror.CHANGES`.
+    """
+    if seen.status != PAID or Step.objects.filter(operation__invoice=seen.invoice_id, name="pay_outside").exists():
+        return
+    rows = StripeCredit.objects.filter(
+        allocation__invoice=seen.invoice_id, account=seen.account, advice__contains=seen.stripe_id
+    )
+    for made in rows.exclude(stripe_id__startswith="cn_").select_related("allocation__credit_note__customer"):
+        note = made.allocation.credit_note
+        taken_off = sum(note.applications.filter(invoice=seen.invoice_id).values_list("amount_minor", flat=True))
+        made.advice = ""
+        made.save(update_fields=["advice"])
+        refunds.differs(
+            made,
+            f"{seen.invoice.number} was paid at Stripe after all, with {note.currency} "
+            f"{money.major_text(taken_off, note.currency)} that {note.number} had taken off it here: pay that back "
+            f"there ({seen.stripe_id}).",
+            now=now,
+        )
 
 
 @transaction.atomic

@@ -277,6 +277,32 @@ def test_uncollectible(stripe: Stripe, acme: Customer) -> None:
         f"Stripe takes no credit notes on what is uncollectible, so {stripe_id(part)} asks for USD 20.00 more than is "
         "due. Should it be paid there, pay that back there."
     )
+    pay(stripe, part)
+    mark_paid(part.id, now=stripe.now)
+    done(stripe)
+    made.refresh_from_db()
+    assert (made.advice, made.mismatch) == ("", (
+        f"{part.number} was paid at Stripe after all, with USD 20.00 that {note.number} had taken off it here: pay "
+        f"that back there ({stripe_id(part)})."
+    ))  # fmt: skip
+
+
+def test_of_a_customer_deleted_there(stripe: Stripe, acme: Customer) -> None:
+    """Nothing is credited there any more; made anew, the customer has the credit that is free."""
+    invoice = stripe.issue(acme, "50.00")
+    mark_paid(invoice.id, now=stripe.now)
+    done(stripe)
+    stripe.server.dashboard().delete_customer(stripe.invoice(invoice).customer)
+    note = give(stripe, (invoice, "20.00"))
+    stripe.until_done()
+    parked = Operation.objects.get(status="parked")
+    assert (parked.kind, parked.code) == ("credit_note", "customer_deleted")
+    retry(parked.pk, now=stripe.now, by="ann")
+    done(stripe)
+    assert parts(note) == [(0, 2000, 0, 0)]
+    following = stripe.issue(acme, "50.00")
+    done(stripe)
+    assert stripe.invoice(following).amount_due == 3000
 
 
 def test_void_there(stripe: Stripe, acme: Customer) -> None:
