@@ -30,6 +30,7 @@ WAITING, DONE, IGNORED, FAILED = (
     StripeEvent.Status.IGNORED,
     StripeEvent.Status.FAILED,
 )
+OWED = (StripeInvoice.Status.DRAFT, StripeInvoice.Status.OPEN, StripeInvoice.Status.UNCOLLECTIBLE)
 
 # At the same time, of one run.
 PER_RUN = 4
@@ -114,7 +115,7 @@ def work(events: Sequence[StripeEvent], clock: Clock) -> int:
         return _put_off(events, meaning(error), clock())
     except Exception as error:
         # Ours to mend; what it is about is looked at without it meanwhile.
-        log.exception("stripe_event_failed", event=events[0].event_id, type=events[0].type)
+        log.exception("stripe_event_failed", event_id=events[0].event_id, type=events[0].type)
         return _put_off(events, Refused(f"{type(error).__name__}: {error}", code="error"), clock())
     return _finish(events, DONE if ours else IGNORED, "", clock())
 
@@ -132,7 +133,7 @@ def _put_off(events: Sequence[StripeEvent], problem: Later | Refused, now: datet
         if isinstance(problem, Later) and problem.after is not None:
             pause = max(pause, problem.after)
         if event.received_at + GIVEN_UP_AFTER <= now:
-            log.warning("stripe_event_given_up", event=event.event_id, type=event.type, reason=str(problem))
+            log.warning("stripe_event_given_up", event_id=event.event_id, type=event.type, reason=str(problem))
             done += _finish([event], FAILED, str(problem), now)
         else:
             waiting = StripeEvent.objects.filter(pk=event.pk, status=WAITING)
@@ -256,16 +257,19 @@ def _customer(stripe_id: str, clock: Clock) -> bool:
     known = StripeCustomer.objects.select_related("customer").filter(stripe_id=stripe_id).first()
     if known is None:
         return False
-    _, key = connection_of(audience_of(known.customer))
-    theirs = plain(ask(lambda: client_of(key).v1.customers.retrieve(stripe_id)))
-    if theirs.get("deleted"):
+    connection, key = connection_of(audience_of(known.customer))
+    client = client_of(key)
+    if plain(ask(lambda: client.v1.customers.retrieve(stripe_id))).get("deleted"):
         owed = StripeInvoice.objects.select_related("invoice__customer").filter(
             invoice__customer=known.customer,
             account=known.account,
             livemode=known.livemode,
-            status__in=(StripeInvoice.Status.DRAFT, StripeInvoice.Status.OPEN, StripeInvoice.Status.UNCOLLECTIBLE),
+            status__in=OWED,
         )
         for seen in owed:
+            # It may have been paid before.
+            if looking.look(seen, connection, client, clock).status not in OWED:
+                continue
             looking.differs(seen, customer_deleted(stripe_id), now=clock())
     return True
 
