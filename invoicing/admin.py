@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.options import InlineModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -76,6 +77,10 @@ _ACTIONS = {
 }
 
 
+INVOICE_PANELS: list[type[InlineModelAdmin]] = []
+"""What higher apps show on an invoice's page, below all else; they add it when their admin loads."""
+
+
 class OverdueFilter(admin.SimpleListFilter):
     title = "overdue"
     parameter_name = "overdue"
@@ -137,6 +142,9 @@ class InvoiceAdmin(Asks, ModelAdmin):
             .get_queryset(request)
             .annotate(credited_minor=_sum(credited, "total_minor"), applied_minor=_sum(applied, "amount_minor"))
         )
+
+    def get_inlines(self, request: HttpRequest, obj: Invoice | None) -> list[Any]:
+        return [*self.inlines, *INVOICE_PANELS]
 
     @display(description="Invoice", ordering="number")
     def name(self, invoice: Invoice) -> str:

@@ -62,7 +62,7 @@ class Report:
 
 def report(now: datetime, *, ask: bool = False) -> Report:
     """How everything stands. With ``ask`` Stripe is asked whose the keys are; without, nothing leaves the machine."""
-    audiences = [_standing(audience, now, ask=ask) for audience in Audience.values]
+    audiences = [of(audience, now, ask=ask) for audience in Audience.values]
     events = StripeEvent.objects.aggregate(
         waiting=Count("id", filter=Q(status=StripeEvent.Status.WAITING)),
         failed=Count("id", filter=Q(status=StripeEvent.Status.FAILED)),
@@ -83,7 +83,8 @@ def of_audience(audience: str, customer: str = "customer") -> Q:
     return Q((f"{customer}__test_clock__isnull", audience == Audience.LIVE))
 
 
-def _standing(audience: str, now: datetime, *, ask: bool) -> Standing:
+def of(audience: str, now: datetime, *, ask: bool = False) -> Standing:
+    """How one audience stands; see `report`."""
     key = key_for(audience)
     connection = Connection.objects.filter(audience=audience).first()
     open_ones = Operation.objects.filter(of_audience(audience), status__in=("waiting", "parked"))
