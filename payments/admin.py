@@ -66,7 +66,7 @@ class OperationAdmin(Asks, ModelAdmin):
     show_full_result_count = False
     inlines = [StepInline]
     fields = [
-        "public_id", "what", "document", "customer", "state", "reason", "code", "attempts", "next_attempt", "waits_for",
+        "api_id", "what", "document", "customer", "state", "reason", "code", "attempts", "next_attempt", "waits_for",
         "account", "mode", "decided_by", "created_at", "finished_at",
     ]  # fmt: skip
     readonly_fields = fields
@@ -89,6 +89,10 @@ class OperationAdmin(Asks, ModelAdmin):
     def what(self, operation: Operation) -> str:
         count = f" ({operation.number})" if operation.number > 1 else ""
         return f"{operation.get_kind_display()}{count}"
+
+    @display(description="Id for the API")
+    def api_id(self, operation: Operation) -> str:
+        return operation.public_id
 
     @display(description="Document")
     def document(self, operation: Operation) -> SafeString | str:

@@ -226,7 +226,17 @@ class ConnectionAdmin(ReadOnly, ModelAdmin):
 # --- On an invoice's page ---------------------------------------------------------------------------------------------
 
 
-class StripeInvoicePanel(ReadOnly, _Seen, StackedInline):
+class _Panel(ReadOnly):
+    """Shown where there is something to show."""
+
+    model: Any
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed: bool = super().has_view_permission(request, obj)  # type: ignore[misc]
+        return allowed and (obj is None or self.model.objects.filter(invoice=obj).exists())
+
+
+class StripeInvoicePanel(_Panel, _Seen, StackedInline):
     model = StripeInvoice
     extra = 0
     verbose_name_plural = "At Stripe"
@@ -240,7 +250,7 @@ class StripeInvoicePanel(ReadOnly, _Seen, StackedInline):
         return super().get_queryset(request).select_related("invoice")
 
 
-class OperationPanel(ReadOnly, TabularInline):
+class OperationPanel(_Panel, TabularInline):
     model = Operation
     extra = 0
     verbose_name_plural = "Stripe operations"

@@ -218,6 +218,7 @@ def test_an_invoices_page_says_how_it_stands_at_stripe(staff: Client, parked: Op
     assert reverse("admin:payments_operation_retry_this", args=[parked.pk]) in shown
     assert "With the customer&#x27;s balance" in shown
     assert "waiting" in page(staff, "invoicing_invoice_change", third.pk)
+    assert "At Stripe" not in page(staff, "invoicing_invoice_change", third.pk), "it is not there yet"
     user = User.objects.create_user("bob", password="x", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename="view_invoice"))
     staff.force_login(user)

@@ -11,6 +11,11 @@ from django.utils import timezone
 from handover.work import hand_over_due
 from invoicing import billing
 from outcomes.evaluation import evaluate_waiting
+from payments.dunning import see_to_unpaid
+from payments.events import work_due as work_events
+from payments.mails import send_due as send_mails
+from payments.operations import sync_due
+from payments.watching import look_due
 from settlement.sweep import settle_due
 from webhooks.delivery import deliver_due
 
@@ -18,10 +23,12 @@ from webhooks.delivery import deliver_due
 EVENTS_PER_ROUND = 20_000
 # Begins no further webhooks after so long, so that slow receivers put the rest off by seconds only.
 WEBHOOK_SECONDS = 2.0
+# The same of what goes to Stripe.
+STRIPE_SECONDS = 2.0
 
 
 class Command(BaseCommand):
-    help = "Evaluate, settle, bill, send webhooks and hand over in a loop, by the functions that Celery calls."
+    help = "Evaluate, settle, bill, sync with Stripe, tell others, in a loop, by the functions that Celery calls."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="until nothing is left to do now, then end")
@@ -50,11 +57,22 @@ class Command(BaseCommand):
         settled = settle_due(now).total()
         issued = len(billing.run(now=now).issued)
         # Read after the others' commits, by a clock that has gone on.
+        synced = _stripe()
         sent = deliver_due(timezone.now(), seconds=WEBHOOK_SECONDS)
         handed_over = hand_over_due(timezone.now(), seconds=WEBHOOK_SECONDS).done
-        if events or settled or issued or sent or handed_over:
+        busy = bool(events or settled or issued or synced or sent or handed_over)
+        if busy:
             self.stdout.write(
                 f"{now:%H:%M:%S}  {events:,} events, {settled:,} outcomes settled, {issued:,} invoices issued, "
-                f"{sent:,} webhooks sent, {handed_over:,} outcomes handed over"
+                f"{synced:,} steps with Stripe, {sent:,} webhooks sent, {handed_over:,} outcomes handed over"
             )
-        return bool(events or settled or issued or sent or handed_over)
+        return busy
+
+
+def _stripe() -> int:
+    """What is heard of Stripe and told to it, and what follows for unpaid invoices; how many steps those were."""
+    heard = work_events(timezone.now(), seconds=STRIPE_SECONDS)
+    told = sync_due(timezone.now(), seconds=STRIPE_SECONDS)
+    looked = look_due(timezone.now(), seconds=STRIPE_SECONDS)
+    seen_to = see_to_unpaid(timezone.now())
+    return heard + told + looked + seen_to + send_mails(timezone.now(), seconds=STRIPE_SECONDS)
