@@ -7,7 +7,7 @@ class PaymentsConfig(AppConfig):
 
     def ready(self) -> None:
         from invoicing.queries import CREDIT_NOTE_DETAILS, INVOICE_DETAILS
-        from payments import checks, credit_notes, mirror  # noqa: F401 -- checks register themselves
+        from payments import advice, checks, mirror  # noqa: F401 -- checks register themselves
         from payments.collecting import FAILURES, OBSTACLES
         from payments.dunning import charge_failed, keeps_from_charging
         from payments.paying import payments_json
@@ -17,4 +17,4 @@ class PaymentsConfig(AppConfig):
         CREDIT_NOTE_DETAILS.append(credit_note_details)
         FAILURES.append(charge_failed)
         OBSTACLES.append(keeps_from_charging)
-        mirror.CHANGES.append(credit_notes.paid_after_all)
+        mirror.CHANGES.append(advice.paid_after_all)

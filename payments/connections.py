@@ -1,13 +1,15 @@
 """Which account documents are synced with. It is found from the key once, and then stays: another account's key stops
-everything until a person says that it is meant.
+everything until a person says that it is meant. Credit that is free at that moment is noted with it (`opening`).
 """
 
 from datetime import datetime
 
 import structlog
+from django.db import transaction
 
 from contracts.clocks import is_test
 from contracts.models import Customer
+from payments import opening
 from payments.client import ask, client_of, is_live, key_for
 from payments.errors import Later, Refused
 from payments.models import Connection
@@ -39,11 +41,13 @@ def connect_new(now: datetime) -> None:
         if not key or audience in connected:
             continue
         account, livemode = account_of(key)
-        made, new = Connection.objects.get_or_create(
-            audience=audience, defaults={"account": account, "livemode": livemode, "connected_at": now}
-        )
+        with transaction.atomic():
+            made, new = Connection.objects.get_or_create(
+                audience=audience, defaults={"account": account, "livemode": livemode, "connected_at": now}
+            )
+            notes = opening.note_free_credit(audience, now=now) if new else 0
         if new:
-            log.info("stripe_connected", audience=audience, account=made.account, livemode=made.livemode)
+            log.info("stripe_connected", audience=audience, account=made.account, livemode=made.livemode, notes=notes)
 
 
 def connect(audience: str, now: datetime) -> Connection:
@@ -57,10 +61,12 @@ def connect(audience: str, now: datetime) -> Connection:
     known = Connection.objects.filter(audience=audience, account=account, livemode=livemode).first()
     if known is not None:
         return known
-    made, _ = Connection.objects.update_or_create(
-        audience=audience, defaults={"account": account, "livemode": livemode, "connected_at": now}
-    )
-    log.info("stripe_connected", audience=audience, account=made.account, livemode=made.livemode)
+    with transaction.atomic():
+        made, new = Connection.objects.update_or_create(
+            audience=audience, defaults={"account": account, "livemode": livemode, "connected_at": now}
+        )
+        notes = opening.note_free_credit(audience, now=now) if new else 0
+    log.info("stripe_connected", audience=audience, account=made.account, livemode=made.livemode, notes=notes)
     return made
 
 

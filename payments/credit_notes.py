@@ -2,40 +2,31 @@
 is no such invoice at Stripe to correct, as credit on the customer's balance.
 """
 
-from datetime import datetime
 from typing import Any
 
 import stripe
-import structlog
 from django.db import transaction
 
-from contracts.domain import money
 from invoicing import credit
 from invoicing.models import CreditAllocation, CreditNote
 from invoicing.refusals import locked_note, public_id
-from payments import balance, customers, lanes, mirror, refunds, units
+from payments import advice, balance, customers, lanes, mirror, opening, refunds, units
 from payments.client import ask, bears, plain
 from payments.crediting import Meaning, Parts, There, Wanted, divided, meaning
 from payments.errors import Refused
 from payments.lines import shortened
-from payments.models import Step, StripeCredit, StripeInvoice
+from payments.models import StripeCredit, StripeInvoice
 from payments.refunds import refund_seen
 from payments.steps import Work
 
-__all__ = ["METADATA", "issue", "paid_after_all", "refund_seen", "seen_to"]
-
-log = structlog.get_logger(__name__)
+__all__ = ["METADATA", "issue", "refund_seen"]
 
 METADATA = "holdfast_credit_note"
 MEMO = 500
 # How often the division is worked out anew where the invoice changes at Stripe meanwhile.
 TRIES = 5
 
-OPEN, PAID, UNCOLLECTIBLE = (
-    StripeInvoice.Status.OPEN,
-    StripeInvoice.Status.PAID,
-    StripeInvoice.Status.UNCOLLECTIBLE,
-)
+OPEN, PAID = StripeInvoice.Status.OPEN, StripeInvoice.Status.PAID
 
 Theirs = dict[str, Any]
 
@@ -46,22 +37,26 @@ def issue(work: Work) -> None:
     """
     note = work.operation.credit_note
     assert note is not None
-    allocations = note.allocations.select_related("invoice__customer").order_by("id")
-    for allocation in allocations:
+    gone = opening.gone_minor(note)
+    for allocation in note.allocations.select_related("invoice__customer").order_by("id"):
+        part = _Part(work, note, allocation, gone)
+        gone -= part.gone_minor
         if not StripeCredit.objects.filter(pk=allocation.pk).exists():
-            _Part(work, note, allocation).make()
+            part.make()
 
 
 class _Part:
     """What a credit note corrects of one invoice."""
 
-    def __init__(self, work: Work, note: CreditNote, allocation: CreditAllocation) -> None:
+    def __init__(self, work: Work, note: CreditNote, allocation: CreditAllocation, gone_minor: int) -> None:
         self.work, self.note, self.allocation, self.invoice = work, note, allocation, allocation.invoice
-        taken_off = note.applications.filter(invoice=self.invoice).values_list("amount_minor", flat=True)
+        taken_off = sum(note.applications.filter(invoice=self.invoice).values_list("amount_minor", flat=True))
+        self.gone_minor = min(gone_minor, allocation.total_minor - taken_off)
         self.wanted = Wanted(
             amount=self._units(allocation.total_minor),
-            taken_off=self._units(sum(taken_off)),
+            taken_off=self._units(taken_off),
             pays_back=note.destination == CreditNote.Destination.REFUND,
+            gone=self._units(self.gone_minor),
         )
         self.on_invoice, self.on_balance = f"credit_note.{allocation.pk}", f"balance.{allocation.pk}"
 
@@ -179,7 +174,7 @@ class _Part:
             if found is not None:
                 self._noted(plain(found))
                 return
-        to_balance = 0 if self.wanted.pays_back else self.wanted.free
+        to_balance = self.wanted.for_balance(self.wanted.free)
         made: Theirs = {}
         if to_balance:
             made = balance.move(
@@ -224,10 +219,7 @@ class _Part:
             self._collected(means)
             if means.credit_refunded:
                 refunds.record(made, means.credit_refunded, now=now)
-        made.advice = self._advice(made, means, theirs)
-        made.save(update_fields=["advice"])
-        if means is not None and means.owed:
-            refunds.differs(made, self._owed(means.owed), now=now)
+        advice.give(made, self.wanted, means, theirs, now=now)
         if refund is not None:
             refund_seen(refund, now=now)
 
@@ -237,35 +229,6 @@ class _Part:
         seen.carried -= means.off_carried
         seen.taken -= min(means.collected_later, seen.taken)
         seen.save(update_fields=["carried", "taken"])
-
-    def _advice(self, made: StripeCredit, means: Meaning | None, theirs: Theirs | None) -> str:
-        """What finance has to know, or to do."""
-        said = []
-        if means is not None and means.overpaid > means.owed:
-            said.append(
-                f"{self.invoice.number} was paid at Stripe before this credit reached it: "
-                f"{self._told(means.overpaid - means.owed)} of that was paid back ({made.refund_id})."
-            )
-        by_hand = means.by_hand if means is not None else self.wanted.free if self.wanted.pays_back else 0
-        free = self._units(credit.remaining([self.note.pk])[self.note.pk])
-        if by_hand and free:
-            said.append(
-                f"{self._told(min(by_hand, free))} is to be paid back, and Stripe has no charge to refund it from: pay "
-                f"it back by hand, and note it with POST /v1/credit_notes/{credit.public_id(self.note)}/refund."
-            )
-        if theirs is not None and theirs["status"] == UNCOLLECTIBLE and self.wanted.taken_off:
-            said.append(
-                f"Stripe takes no credit notes on what is uncollectible, so {theirs['id']} asks for "
-                f"{self._told(self.wanted.taken_off)} more than is due. Should it be paid there, pay that back there."
-            )
-        return " ".join(said)
-
-    def _owed(self, amount: int) -> str:
-        return (
-            f"{self._told(amount)} that {self.note.number} took off {self.invoice.number} here no longer remained to "
-            "be paid at Stripe, and there is no charge to refund it from. Where the customer paid it, pay it back by "
-            "hand."
-        )
 
     # --- Small things -------------------------------------------------------------------------------------------------
 
@@ -289,39 +252,3 @@ class _Part:
                 f"POST /v1/credit_notes/{credit.public_id(self.note)}/refund before an invoice takes it.",
                 code=problem.code,
             ) from problem
-
-    def _told(self, amount: int) -> str:
-        return units.told(amount, self.note.currency)
-
-
-def paid_after_all(seen: StripeInvoice, now: datetime) -> None:
-    """What was uncollectible was paid at Stripe, with what credit had taken off it here: told as a mismatch. One of
-    `mirror.CHANGES`.
-    """
-    if seen.status != PAID or Step.objects.filter(operation__invoice=seen.invoice_id, name="pay_outside").exists():
-        return
-    rows = StripeCredit.objects.filter(
-        allocation__invoice=seen.invoice_id, account=seen.account, advice__contains=seen.stripe_id
-    )
-    for made in rows.exclude(stripe_id__startswith="cn_").select_related("allocation__credit_note__customer"):
-        note = made.allocation.credit_note
-        taken_off = sum(note.applications.filter(invoice=seen.invoice_id).values_list("amount_minor", flat=True))
-        made.advice = ""
-        made.save(update_fields=["advice"])
-        refunds.differs(
-            made,
-            f"{seen.invoice.number} was paid at Stripe after all, with {note.currency} "
-            f"{money.major_text(taken_off, note.currency)} that {note.number} had taken off it here: pay that back "
-            f"there ({seen.stripe_id}).",
-            now=now,
-        )
-
-
-@transaction.atomic
-def seen_to(allocation_id: int, *, by: str) -> StripeCredit:
-    """A person has seen to what differed, or was advised: it is shown no longer."""
-    found = StripeCredit.objects.select_for_update().get(pk=allocation_id)
-    found.mismatch = found.advice = ""
-    found.save(update_fields=["mismatch", "advice"])
-    log.info("stripe_credit_seen_to", allocation=allocation_id, by=by)
-    return found

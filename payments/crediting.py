@@ -8,16 +8,22 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Wanted:
     """What a credit note of ours does: it corrects ``amount`` of the invoice, of which ``taken_off`` fell off what was
-    due here. The rest is free: to be paid back, or for the customer's next invoices.
+    due here. The rest is free: to be paid back, or for the customer's next invoices; ``gone`` of it went already to
+    where Stripe has no part in it.
     """
 
     amount: int
     taken_off: int
     pays_back: bool
+    gone: int = 0
 
     @property
     def free(self) -> int:
         return self.amount - self.taken_off
+
+    def for_balance(self, free: int) -> int:
+        """What of so much that is free is to be on the customer's balance."""
+        return 0 if self.pays_back else max(free - self.gone, 0)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def divided(wanted: Wanted, there: There, *, free_now: int) -> Parts:
     off_carried = min(settled_twice, there.carried)
     back = settled_twice - off_carried + (min(free, free_now) if wanted.pays_back else 0)
     refunded = min(back, there.refundable)
-    to_balance = off_carried + (0 if wanted.pays_back else free)
+    to_balance = off_carried + wanted.for_balance(free)
     return Parts(before_payment, to_balance, refunded, wanted.amount - before_payment - to_balance - refunded)
 
 
@@ -72,12 +78,12 @@ def meaning(wanted: Wanted, made: Parts) -> Meaning:
     """What follows here from what Stripe did."""
     settled_twice = max(wanted.taken_off - made.before_payment, 0)
     free = wanted.amount - made.before_payment - settled_twice
-    off_carried = made.to_balance - (0 if wanted.pays_back else free)
+    off_carried = made.to_balance - wanted.for_balance(free)
     overpaid = settled_twice - off_carried
     owed = max(overpaid - made.refunded, 0)
     return Meaning(
         credit_refunded=max(made.refunded - overpaid, 0),
-        by_hand=made.outside - owed,
+        by_hand=made.outside - owed if wanted.pays_back else 0,
         overpaid=overpaid,
         owed=owed,
         off_carried=off_carried,

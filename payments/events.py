@@ -19,6 +19,7 @@ from django.db.models import F
 from payments import looking, mirror
 from payments.client import ask, client_of, plain
 from payments.connections import audience_of, connection_of
+from payments.credit_notes import refund_seen
 from payments.errors import Later, Refused, meaning
 from payments.models import Operation, StripeCredit, StripeCustomer, StripeEvent, StripeInvoice
 
@@ -48,11 +49,6 @@ GIVEN_UP_AFTER: Final = timedelta(days=3)
 KEPT: Final = timedelta(days=30)
 """So long an event is kept after it was worked. Stripe sends an event again for three days by itself, and by hand for
 thirty at most; and one that came later still would find that nothing is to be done.
-"""
-
-REFUNDS: list[Callable[[StripeCredit, dict[str, Any], datetime], None]] = []
-"""Told, in the transaction that notes it, of every look at a refund that a credit note of ours made: the refund as
-Stripe has it.
 """
 
 Clock = Callable[[], datetime]
@@ -227,14 +223,8 @@ def _refund(stripe_id: str, clock: Clock) -> bool:
     if credit is None:
         return False
     _, key = connection_of(audience_of(credit.allocation.invoice.customer))
-    theirs = plain(ask(lambda: client_of(key).v1.refunds.retrieve(stripe_id)))
-    with transaction.atomic():
-        locked = StripeCredit.objects.select_for_update().get(pk=credit.pk)
-        locked.refund_status = theirs.get("status") or ""
-        locked.save(update_fields=["refund_status"])
-        for told in REFUNDS:
-            told(locked, theirs, clock())
-    return True
+    theirs = ask(lambda: client_of(key).v1.refunds.retrieve(stripe_id))
+    return refund_seen(theirs, now=clock())
 
 
 def _charge(about: dict[str, Any], clock: Clock) -> bool:

@@ -150,6 +150,8 @@ def _credit_json(part: StripeCredit, invoice: Invoice) -> dict[str, Any]:
         },
         "refund": part.refund_id or None,
         "refund_status": part.refund_status or None,
+        "advice": part.advice or None,
+        "mismatch": part.mismatch or None,
     }
 
 

@@ -14,7 +14,7 @@ from invoicing import credit
 from invoicing import credit_notes as ours
 from invoicing.models import CreditNote
 from invoicing.refusals import locked_note
-from payments import balance, customers, mirror, units
+from payments import advice, balance, customers, units
 from payments.client import ask, plain
 from payments.models import Operation, StripeCredit
 from payments.steps import Work
@@ -77,19 +77,12 @@ def record(made: StripeCredit, amount: int, *, now: datetime) -> None:
         ).update(status=Operation.Status.DONE, finished_at=now)
     if minor < paid_back:
         twice = money.major_text(paid_back - minor, note.currency)
-        differs(
+        advice.differs(
             made,
             f"Stripe paid back {note.currency} {twice} ({made.refund_id}) that was noted here meanwhile as paid back "
             "by hand. If both arrived, ask the customer for it.",
             now=now,
         )
-
-
-def differs(made: StripeCredit, what: str, *, now: datetime) -> None:
-    """Note, and tell, what is not at Stripe as it is here. In the caller's transaction."""
-    made.mismatch = f"{made.mismatch} {what}".strip()
-    made.save(update_fields=["mismatch"])
-    mirror.tell_mismatch(made.allocation.credit_note, made.stripe_id, what, now=now)
 
 
 # --- Paid back by hand ------------------------------------------------------------------------------------------------
@@ -145,7 +138,7 @@ def refund_seen(refund: stripe.StripeObject | dict[str, Any], *, now: datetime) 
     made.save(update_fields=["refund_status"])
     if made.refund_status in FAILED and before not in FAILED:
         free = ours.refund_failed(note.pk, made.refund_id)
-        differs(made, _failed(made, theirs.get("failure_reason") or made.refund_status, free), now=now)
+        advice.differs(made, _failed(made, theirs.get("failure_reason") or made.refund_status, free), now=now)
         log.warning("stripe_refund_failed", refund=made.refund_id, credit_note=note.number)
     return True
 

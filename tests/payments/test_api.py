@@ -257,12 +257,12 @@ def test_a_credit_note_says_how_it_stands_at_stripe(committed_api: Api, stripe: 
     assert get(committed_api, f"/v1/credit_notes/{credit.public_id(note)}")["stripe"] == []
     StripeCredit.objects.create(
         allocation=note.allocations.get(), account="acct_1", livemode=False, stripe_id="cn_1", amount=300,
-        before_payment=200, to_balance=100, created_at=stripe.now,
+        before_payment=200, to_balance=100, advice="Look.", created_at=stripe.now,
     )  # fmt: skip
     assert get(committed_api, f"/v1/credit_notes/{credit.public_id(note)}")["stripe"] == [{
         "id": "cn_1", "account": "acct_1", "mode": "test", "invoice": public_id(invoice), "amount": "3.00",
         "before_payment": "2.00", "to_balance": "1.00", "refunded": "0.00", "outside": "0.00", "refund": None,
-        "refund_status": None,
+        "refund_status": None, "advice": "Look.", "mismatch": None,
     }]  # fmt: skip
 
 

@@ -3,6 +3,7 @@ once.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
 
 import pytest
@@ -11,9 +12,13 @@ from contracts.models import Customer
 from invoicing import credit, credit_notes
 from invoicing.models import CreditApplication
 from invoicing.payment import mark_paid
+from payments import lanes, operations
 from payments.models import Connection, Operation, Step
+from tests.invoicing.conftest import World
 from tests.payments.conftest import Stripe
 from tests.payments.credits import BACK, balance, done, give, parts, pay, refunded, there
+from tests.simulation.engine import Died, dying
+from tests.simulation.world import Crash
 from tests.stripe_server.faults import AT_RANDOM
 
 Scene = Callable[[Stripe, Customer], Callable[[], None]]
@@ -132,3 +137,41 @@ def test_a_fault_that_is_found_out_after_the_key_is_gone(
     stripe.pass_time(hours=25)
     done(stripe)
     once()
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_anywhere(stripe: Stripe, committed_world: World, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
+    """A note that is refunded, on one invoice, and waits for the next, on another: gone on with, each is there once."""
+    leave = lanes.leave
+    clock: Callable[[], datetime] = lambda: stripe.now  # noqa: E731
+    number = 0
+    while True:
+        number += 1
+        customer = committed_world.customer(f"c{number}", email=f"ap@c{number}.example")
+        invoice = stripe.issue(customer, "100.00")
+        operations.work_lane(customer.id, clock)
+        pay(stripe, invoice)
+        mark_paid(invoice.id, now=stripe.now)
+        operations.work_lane(customer.id, clock)
+        back, kept = give(stripe, (invoice, "30.00"), to=BACK), give(stripe, (invoice, "20.00"))
+        credit_notes.refund(kept.pk, Decimal("5.00"), "cash", now=stripe.now, by="ann")
+        # Who is killed leaves nothing in order.
+        monkeypatch.setattr(lanes, "leave", lambda *_: None)
+        try:
+            with dying(Crash(number, after)):
+                operations.work_lane(customer.id, clock)
+            ended = True
+        except Died:
+            ended = False
+        monkeypatch.setattr(lanes, "leave", leave)
+        if lanes.is_held(customer.id, stripe.now):
+            stripe.pass_time(minutes=5)
+        operations.work_lane(customer.id, clock)
+        assert set(Operation.objects.filter(customer=customer).values_list("status", flat=True)) == {"done"}, number
+        assert (parts(back), parts(kept), refunded(stripe, invoice)) == ([(0, 0, 3000, 0)], [(0, 2000, 0, 0)], 3000)
+        assert stripe.server.books().invoices[stripe.invoice(invoice).id].credited == 5000
+        assert stripe.v1.customers.retrieve(stripe.invoice(invoice).customer).balance == -1500
+        assert credit.remaining([back.pk, kept.pk]) == {back.pk: 0, kept.pk: 1500}
+        if ended:
+            break
+    assert number > 60

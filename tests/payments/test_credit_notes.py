@@ -12,7 +12,9 @@ from invoicing.models import CreditApplication, Invoice
 from invoicing.payment import mark_paid, mark_uncollectible
 from invoicing.refusals import public_id
 from invoicing.void import void
-from payments.credit_notes import refund_seen, seen_to
+from payments.advice import seen_to
+from payments.connections import connect_new
+from payments.credit_notes import refund_seen
 from payments.models import Connection, Operation, StripeCredit, StripeInvoice
 from payments.operations import retry, skip
 from tests.payments.conftest import Stripe
@@ -251,6 +253,35 @@ def test_issued_before_stripe_was_connected(stripe: Stripe, acme: Customer) -> N
     following = stripe.issue(acme, "45.00")
     done(stripe)
     assert (stripe.invoice(following).total, stripe.invoice(following).amount_due) == (4500, 1500)
+
+
+def test_credit_that_was_free_before_stripe_was_connected(stripe: Stripe, acme: Customer) -> None:
+    """It is there from then on, but for what went elsewhere before."""
+    Connection.objects.all().delete()
+    paid = stripe.issue(acme, "80.00")
+    mark_paid(paid.id, now=stripe.now)
+    note = give(stripe, (paid, "50.00"))
+    used = give(stripe, (paid, "5.00"))
+    back = give(stripe, (paid, "7.00"), to=BACK)
+    took = stripe.issue(acme, "10.00")
+    credit_notes.refund(note.pk, Decimal("2.00"), "cash", now=stripe.now, by="ann")
+    credit_notes.refund(used.pk, None, "cash", now=stripe.now, by="ann")
+    assert credit.free_credit(acme.id, "USD") == 3800
+    connect_new(stripe.now)
+    credit_notes.refund(note.pk, Decimal("3.00"), "cash", now=stripe.now, by="ann")
+    done(stripe)
+    assert list(Operation.objects.order_by("id").values_list("kind", "credit_note")) == [
+        ("credit_note", note.pk), ("refund", note.pk),
+    ]  # fmt: skip
+    assert (parts(note), parts(back), balance(stripe)) == ([(0, 3800, 0, 1200)], [], -3500)
+    following = stripe.issue(acme, "45.00")
+    done(stripe)
+    assert (stripe.invoice(following).total, stripe.invoice(following).amount_due) == (4500, 1000)
+    assert StripeCredit.objects.get().advice == ""
+    assert credit.due_minor(took) == 0
+    # It is connected once.
+    connect_new(stripe.now)
+    assert Operation.objects.count() == 3
 
 
 def test_a_skipped_invoice_is_not_there(stripe: Stripe, acme: Customer) -> None:

@@ -119,3 +119,55 @@ def test_an_amount_is_needed_and_is_not_more_than_the_invoice(v1: Any, opened: A
     assert refused(v1.credit_notes.create, {"invoice": invoice.id})["code"] == "parameter_missing"
     for amount in (0, -5, 1001):
         assert refused(v1.credit_notes.create, {"invoice": invoice.id, "amount": amount})["param"] == "amount"
+
+
+def test_a_balance_is_adjusted_by_transactions(
+    stripe: Any, v1: Any, customer: str, opened: Any, refused: Refused
+) -> None:
+    adjust = v1.customers.balance_transactions.create
+    made = adjust(
+        customer, {"amount": -250, "currency": "USD", "description": "CN-000001", "metadata": {"holdfast": "cn_1"}}
+    )
+    assert (made.amount, made.ending_balance, made.type, made.currency) == (-250, -250, "adjustment", "usd")
+    assert (made.description, made.metadata.holdfast, made.credit_note, made.invoice) == (
+        "CN-000001",
+        "cn_1",
+        None,
+        None,
+    )
+    assert adjust(customer, {"amount": 50, "currency": "usd"}).ending_balance == -200
+    assert adjust(customer, {"amount": -700, "currency": "eur"}).ending_balance == -700
+    known = v1.customers.retrieve(customer, {"expand": ["invoice_credit_balance"]})
+    assert (known.currency, known.balance, known.invoice_credit_balance.to_dict()) == (
+        "usd", -200, {"usd": -200, "eur": -700},
+    )  # fmt: skip
+    invoice = opened(1000)
+    assert invoice.amount_due == 800
+    listed = v1.customers.balance_transactions.list
+    assert [one.amount for one in listed(customer).data] == [200, -700, 50, -250]
+    assert [one.amount for one in listed(customer, {"invoice": invoice.id}).data] == [200]
+    assert listed(customer, {"created": {"gt": made.created + 600}}).data == []
+    assert stripe.books().balances[customer, "eur"] == -700
+    assert stripe.dashboard().adjust_balance(customer, -5)["ending_balance"] == -5
+    for wrong, param in (
+        ({"amount": 0, "currency": "usd"}, "amount"), ({"amount": 5, "currency": "xyz"}, "currency"),
+        ({"amount": 5}, "currency"), ({"amount": 1255, "currency": "kwd"}, "amount"),
+        ({"amount": 5, "currency": "usd", "description": "x" * 351}, "description"),
+    ):  # fmt: skip
+        assert refused(adjust, customer, wrong)["param"] == param
+    assert refused(adjust, "cus_other", {"amount": 5, "currency": "usd"})["status"] == 404
+
+
+def test_a_refund_that_fails_gave_nothing_back(stripe: Any, v1: Any, paid: Any, refused: Refused) -> None:
+    invoice = paid(1000)
+    note = v1.credit_notes.create({"invoice": invoice.id, "amount": 300, "refund_amount": 300})
+    id = note.refunds[0].refund
+    assert stripe.books().invoices[invoice.id].refunded == 300
+    failed = stripe.dashboard().fail_refund(id, "lost_or_stolen_card")
+    assert (failed["status"], failed["failure_reason"]) == ("failed", "lost_or_stolen_card")
+    assert v1.refunds.retrieve(id).status == "failed"
+    assert stripe.books().invoices[invoice.id].refunded == 0
+    assert v1.charges.retrieve(failed["charge"]).amount_refunded == 0
+    assert v1.balance.retrieve().available[0].amount == 1000
+    event = v1.events.list({"type": "refund.failed"}).data[0]
+    assert (event.data.object.id, event.data.object.status) == (id, "failed")
