@@ -111,9 +111,9 @@ def set_hold(ticket: str, column: str, value: str, more: str) -> str:
 
 # A row of what is handed over: outcome and customer, and where from.
 HANDED_OVER = (
-    "INSERT INTO handover_handover (uid, kind, target, status, attempts, tries, next_attempt_at, sent, code, reason, decided_by,"
+    "INSERT INTO handover_handover (uid, kind, target, status, attempts, tries, next_attempt_at, sent, code, reason, account, decided_by,"
     " created_at, finished_at, contract_id, outcome_id, customer_id) SELECT gen_random_uuid(), 'usage', 'lago_events', 'done', 1, 0,"
-    " now(), '{{}}', '', '', '', now(), now(), gen_random_uuid(), {} FROM {}"
+    " now(), '{{}}', '', '', '', '', now(), now(), gen_random_uuid(), {} FROM {}"
 )
 
 CORRUPTIONS: list[tuple[str, str, str, tuple[str, ...]]] = [
