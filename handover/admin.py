@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
@@ -44,7 +45,8 @@ class HandoverAdmin(Asks, ModelAdmin):
         return queries.handovers()
 
     def offered(self, object_id: Any) -> Collection[str] | None:
-        return None if Handover.objects.filter(pk=object_id, status__in=OPEN).exists() else ()
+        row = _row(object_id)
+        return None if row is not None and row.status in OPEN else ()
 
     @display(description="Outcome")
     def outcome_link(self, row: Handover) -> SafeString:
@@ -61,7 +63,7 @@ class HandoverAdmin(Asks, ModelAdmin):
 
     @display(description="Why")
     def why(self, row: Handover) -> str:
-        return row.reason[:120]
+        return Truncator(row.reason).chars(120)
 
     @display(description="Next attempt")
     def next_attempt(self, row: Handover) -> datetime | None:
@@ -116,9 +118,16 @@ class HandoverAdmin(Asks, ModelAdmin):
     def _ask(
         self, request: HttpRequest, object_id: int, verb: str, consequence: str, inputs: list[Asked], act: Any
     ) -> HttpResponse:
-        row = queries.handovers().filter(pk=object_id).first()
+        row = _row(object_id)
         if row is None:
             raise Http404
         back = reverse("admin:handover_handover_change", args=[row.pk])
         facts = [f"{row.outcome.condition.slug}: {row.outcome.subject.key}", row.reason, consequence]
         return self.question(request, f"{verb}: {row}?", facts, verb, back, inputs, lambda given: act(row, given))
+
+
+def _row(object_id: Any) -> Handover | None:
+    """The row that an address names; whatever stands there."""
+    text = str(object_id)
+    known = text.isascii() and text.isdigit() and len(text) < 19
+    return queries.handovers().filter(pk=int(text)).first() if known else None

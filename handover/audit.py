@@ -4,7 +4,8 @@ from access.invariants import Invariant
 from contracts.terms import PASSING_ON
 
 _CHECKED = """
-SELECT count(*) FROM handover_handover h WHERE %(customer)s::bigint IS NULL OR h.customer_id = %(customer)s
+SELECT count(*) FROM outcomes_outcome o
+WHERE o.state = 'confirmed' AND (%(customer)s::bigint IS NULL OR o.customer_id = %(customer)s)
 """
 
 # What the reading has passed, and is confirmed under a version that is looked up.
@@ -57,7 +58,7 @@ INVARIANTS = (
         way_out="Outcomes that nobody noted: delete the rows of handover_covered that name versions of the contract, "
         "and run manage.py handover; it looks them up again. What is invoiced here and handed over is credited here by "
         "hand. What waits for a person says in its reason what to do: GET /v1/handovers?status=parked.",
-        of="hand-overs",
+        of="confirmed outcomes",
         checked=_CHECKED,
         violations=(_FORGOTTEN, _NOT_TAKEN_BACK, _BOTH),
         warnings=(_PARKED,),

@@ -74,10 +74,11 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """To be sent, by this key of Stripe's."""
+    """To be sent; to Stripe to this account, by its key."""
 
     sent: Mapping[str, Any]
     key: str = ""
+    account: str = ""
 
 
 Decision = Wait | Drop | Refused | Send
@@ -159,7 +160,8 @@ def claim(target: str, limit: int, now: datetime, connected: Connections) -> tup
 
 
 _CHANGED = (
-    "status", "attempts", "next_attempt_at", "leased_by", "uncertain_since", "sent", "code", "reason", "finished_at",
+    "status", "attempts", "next_attempt_at", "leased_by", "uncertain_since", "sent", "account", "code", "reason",
+    "finished_at",
 )  # fmt: skip
 
 
@@ -168,7 +170,7 @@ def _begin(row: Handover, decision: Send, token: UUID, now: datetime) -> Claimed
     row.attempts += 1
     row.leased_by, row.next_attempt_at = token, now + LEASE
     row.uncertain_since = row.uncertain_since or now
-    row.sent = dict(decision.sent)
+    row.sent, row.account = dict(decision.sent), decision.account
     return Claimed(row.pk, token, row.customer_id, row.sent, again, decision.key)
 
 
@@ -215,7 +217,18 @@ def _again(row: Handover, outcome: Outcome, facts: _Facts) -> Decision:
     if row.uncertain_since + stripe_meters.IDENTIFIER_LIFE <= facts.now:
         return UNCERTAIN
     connected = facts.connected.of(outcome.customer)
-    return connected if isinstance(connected, Wait) else Send(row.sent, connected[1])
+    if isinstance(connected, Wait):
+        return connected
+    connection, key = connected
+    return _other_account(row.account) if row.account != connection.account else Send(row.sent, key, row.account)
+
+
+def _other_account(account: str) -> Refused:
+    return Refused(
+        "other_account",
+        f"Stripe account {account} was told of it, and another is connected now: see to it there by hand; then dismiss"
+        " this.",
+    )
 
 
 def _usage_obstacle(outcome: Outcome, facts: _Facts) -> Wait | Drop | None:
@@ -265,7 +278,10 @@ def _to_stripe(row: Handover, outcome: Outcome, facts: _Facts) -> Decision:
         return connected
     connection, key = connected
     if row.kind == REVERSAL:
-        return Send(stripe_meters.reversal_of(facts.usage[row.outcome_id].sent, facts.now), key)
+        usage = facts.usage[row.outcome_id]
+        if usage.account != connection.account:
+            return _other_account(usage.account)
+        return Send(stripe_meters.reversal_of(usage.sent, facts.now), key, connection.account)
     problem = stripe_meters.problem_of(outcome, facts.now)
     if problem is not None:
         return problem
@@ -273,4 +289,4 @@ def _to_stripe(row: Handover, outcome: Outcome, facts: _Facts) -> Decision:
     if known is None:
         customers.want(outcome.customer, now=facts.now)
         return Wait("customer_unknown", "The customer is not known to Stripe yet.", KNOWN_SOON)
-    return Send(stripe_meters.event_of(outcome, known), key)
+    return Send(stripe_meters.event_of(outcome, known), key, connection.account)

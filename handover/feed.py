@@ -26,7 +26,7 @@ ORDER BY v.id
 
 _INSERT = """
 INSERT INTO handover_handover (uid, outcome_id, customer_id, contract_id, kind, target, status, attempts, tries,
-                               next_attempt_at, sent, code, reason, decided_by, created_at)
+                               next_attempt_at, sent, code, reason, account, decided_by, created_at)
 """
 
 # Which contract version is in force at `met_at` decides, as it does on prices.
@@ -34,7 +34,7 @@ _USAGE = f"""
 WITH passing AS MATERIALIZED ({PASSING_ON})
 {_INSERT}
 SELECT gen_random_uuid(), o.id, o.customer_id, p.contract_id, 'usage', p.pass_on, 'waiting', 0, 0, %(now)s,
-       jsonb_build_object(), '', '', '', %(now)s
+       jsonb_build_object(), '', '', '', '', %(now)s
 FROM {{outcomes}}
 JOIN passing p ON p.customer_id = o.customer_id AND o.met_at >= p.starts_at
      AND o.met_at < coalesce(p.ends_at, 'infinity')
@@ -58,7 +58,7 @@ _CONFIRMED_BEFORE = _USAGE.format(
 _REVERSED = f"""
 {_INSERT}
 SELECT gen_random_uuid(), u.outcome_id, u.customer_id, u.contract_id, 'reversal', u.target, 'waiting', 0, 0, %(now)s,
-       jsonb_build_object(), '', '', '', %(now)s
+       jsonb_build_object(), '', '', '', '', %(now)s
 FROM outcomes_journal j JOIN handover_handover u ON u.outcome_id = j.outcome_id AND u.kind = 'usage'
 WHERE j.id > %(after)s AND j.id <= %(until)s AND j.to_state = 'reversed' AND j.from_state = 'confirmed'
 ORDER BY j.id

@@ -5,7 +5,7 @@ does not, each is sent by itself.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -16,7 +16,7 @@ from access import ids
 from conditions_dsl.words import plain
 from contracts.agreements import ID_PREFIX as CONTRACT_PREFIX
 from handover.models import Handover
-from handover.results import Done, Later, Refused, Result
+from handover.results import OUT_OF_TIME, Done, Later, Refused, Result
 from outcomes.models import Outcome
 from outcomes.queries import OUTCOME_PREFIX
 from webhooks.schedule import retry_after
@@ -79,29 +79,33 @@ def is_configured() -> bool:
     return bool(settings.LAGO_URL and settings.LAGO_KEY)
 
 
-def send(events: Sequence[Event], now: datetime) -> list[Result]:
-    """Tell Lago of these; what came of each. Whatever happens is a result. Touches no database."""
+def send(events: Sequence[Event], now: datetime, in_time: Callable[[], bool] = lambda: True) -> list[Result]:
+    """Tell Lago of these; what came of each. Whatever happens is a result. Touches no database. Of several that have to
+    go one by one, those that are not ``in_time`` any more are left for later.
+    """
     if len(events) == 1:
         return [_judge(_post("/api/v1/events", {"event": events[0]}), now)]
     answer = _post("/api/v1/events/batch", {"events": events})
     if answer.status in (400, 413, 422):
         faults = _faults_by_place(answer)
         if not faults or not all(0 <= place < len(events) for place in faults):
-            return _one_by_one(events, now)
+            return _one_by_one(events, now, in_time)
         results: dict[int, Result] = {
             place: Done("Lago had it already.") if _is_duplicate(told) else _refused(told)
             for place, told in faults.items()
         }
         rest = [place for place in range(len(events)) if place not in faults]
         if rest:
-            results |= dict(zip(rest, send([events[place] for place in rest], now), strict=True))
+            results |= dict(zip(rest, send([events[place] for place in rest], now, in_time), strict=True))
         return [results[place] for place in range(len(events))]
     return [_judge(answer, now)] * len(events)
 
 
-def _one_by_one(events: Sequence[Event], now: datetime) -> list[Result]:
+def _one_by_one(events: Sequence[Event], now: datetime, in_time: Callable[[], bool]) -> list[Result]:
     results: list[Result] = []
     for event in events:
+        if not in_time():
+            return results + [OUT_OF_TIME] * (len(events) - len(results))
         [result] = send([event], now)
         results.append(result)
         if isinstance(result, Later) and result.stops:

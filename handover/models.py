@@ -61,6 +61,7 @@ class Handover(models.Model):
         max_length=64, blank=True, help_text="Why it waits, is parked or was dropped; for machines."
     )
     reason = models.TextField(blank=True)
+    account = models.CharField(max_length=255, blank=True, help_text="The account at Stripe that was told.")
     decided_by = models.TextField(blank=True, help_text="Who had it tried again, or dismissed it.")
     created_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)

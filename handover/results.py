@@ -32,4 +32,7 @@ class Later:
     after: timedelta | None = None
 
 
+OUT_OF_TIME = Later("no_time", "The other system was slow, so this one's turn did not come.", stops=False)
+"""What was taken to be sent and was not."""
+
 Result = Done | Refused | Later

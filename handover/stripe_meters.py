@@ -101,5 +101,6 @@ def _judge(error: stripe.StripeError) -> Result:
         return Refused(found.code, f"{found} Mend it there, and have it tried again.")
     status = error.http_status or 0
     known = 400 <= status < 500 and not isinstance(found, Stale)
-    # One that meets another of the same customer is no sign that Stripe is away.
-    return Later(found.code, str(found), uncertain=not known, stops=status != 409, after=found.after)
+    # Neither one that meets another of the same customer is a sign that Stripe is away, nor a key that does not hold:
+    # test customers have their own.
+    return Later(found.code, str(found), uncertain=not known, stops=status not in (401, 403, 409), after=found.after)

@@ -20,10 +20,10 @@ from django.db.models import F
 
 from access.errors import ApiError
 from handover import lago, stripe_meters
-from handover.claim import DONE, DROPPED, PARKED, WAITING, Claimed, Connections, claim
+from handover.claim import DONE, DROPPED, LEASE, PARKED, WAITING, Claimed, Connections, claim
 from handover.feed import fill
 from handover.models import Handover, Receiver, Target
-from handover.results import Done, Later, Refused, Result
+from handover.results import OUT_OF_TIME, Done, Later, Refused, Result
 from payments.connections import connect_new
 from payments.errors import Later as NotNow
 from payments.errors import Refused as NotAtAll
@@ -97,13 +97,14 @@ def _hand_over(target: str, clock: Clock, in_time: Callable[[], bool], report: R
     # Nobody asks Stripe for its accounts on Lago's behalf.
     connected = Connections() if target == Target.STRIPE_METER_EVENTS else Connections(())
     while in_time():
-        claimed, looked_at = claim(target, lago.BATCH, clock(), connected)
+        begun = clock()
+        claimed, looked_at = claim(target, lago.BATCH, begun, connected)
         if not looked_at:
             return
         tell = _tell_lago if target == Target.LAGO_EVENTS else _tell_stripe
         problem: Later | None = None
         told = False
-        for one, result in tell(claimed, clock):
+        for one, result in tell(claimed, clock, _until(begun + LEASE / 2, clock)):
             record(one, result, now=clock(), report=report)
             told |= not isinstance(result, Later)
             if isinstance(result, Later) and result.stops:
@@ -116,7 +117,13 @@ def _hand_over(target: str, clock: Clock, in_time: Callable[[], bool], report: R
             Receiver.objects.filter(target=target, failures__gt=0).update(failures=0, resume_at=None, reason="")
 
 
-def _tell_lago(claimed: Sequence[Claimed], clock: Clock) -> Iterable[tuple[Claimed, Result]]:
+def _until(end: datetime, clock: Clock) -> Callable[[], bool]:
+    return lambda: clock() < end
+
+
+def _tell_lago(
+    claimed: Sequence[Claimed], clock: Clock, in_time: Callable[[], bool]
+) -> Iterable[tuple[Claimed, Result]]:
     """What may be there already is told by itself: a batch with one that is there fails as a whole."""
     again = [one for one in claimed if one.again]
     fresh = [one for one in claimed if not one.again]
@@ -127,24 +134,31 @@ def _tell_lago(claimed: Sequence[Claimed], clock: Clock) -> Iterable[tuple[Claim
         if stopped is not None:
             yield from ((one, Later(stopped.code, stopped.reason, after=stopped.after)) for one in part)
             continue
-        for one, result in zip(part, lago.send([one.sent for one in part], clock()), strict=True):
+        if not in_time():
+            yield from ((one, OUT_OF_TIME) for one in part)
+            continue
+        for one, result in zip(part, lago.send([one.sent for one in part], clock(), in_time), strict=True):
             if isinstance(result, Later) and result.stops:
                 stopped = result
             yield one, result
 
 
-def _tell_stripe(claimed: Sequence[Claimed], clock: Clock) -> Iterable[tuple[Claimed, Result]]:
+def _tell_stripe(
+    claimed: Sequence[Claimed], clock: Clock, in_time: Callable[[], bool]
+) -> Iterable[tuple[Claimed, Result]]:
     lanes: dict[int, list[Claimed]] = defaultdict(list)
     for one in claimed:
         lanes[one.customer_id].append(one)
     with ThreadPoolExecutor(PER_RUN, thread_name_prefix="handover") as pool:
-        for results in pool.map(_tell_of_customer, lanes.values()):
+        for results in pool.map(lambda lane: _tell_of_customer(lane, in_time), lanes.values()):
             yield from results
 
 
-def _tell_of_customer(lane: Sequence[Claimed]) -> list[tuple[Claimed, Result]]:
+def _tell_of_customer(lane: Sequence[Claimed], in_time: Callable[[], bool]) -> list[tuple[Claimed, Result]]:
     results: list[tuple[Claimed, Result]] = []
     for one in lane:
+        if not in_time():
+            return results + [(other, OUT_OF_TIME) for other in lane[len(results) :]]
         result = stripe_meters.send(one.sent, one.key)
         results.append((one, result))
         if isinstance(result, Later) and result.stops:

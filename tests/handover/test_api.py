@@ -124,6 +124,9 @@ def test_in_the_admin(client: Client, outcomes: list[Outcome], lago: LagoServer)
     assert (row.status, row.code) == ("done", "dismissed")
     page = client.get(reverse("admin:handover_handover_change", args=[row.pk])).content.decode()
     assert "Try again" not in page
+    for nonsense in ("x", "0", "1/y", "9" * 30):
+        assert client.get(f"/admin/handover/handover/{nonsense}/change/").status_code in (302, 404)
+        assert client.post(f"/admin/handover/handover/{nonsense}/retry-this/").status_code in (302, 404), nonsense
 
 
 def test_the_command_tells_what_it_did(outcomes: list[Outcome]) -> None:

@@ -160,6 +160,20 @@ def test_what_lago_has_already_is_done_and_what_it_refuses_waits_for_a_person(wo
     assert lago.books().popitem()[1] == 3
 
 
+def test_what_is_taken_up_and_not_sent_in_time_waits(
+    world: World, lago: LagoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = world.customer()
+    world.contract(acme, pass_on="lago_events")
+    confirmed(world, acme)
+    monkeypatch.setattr(work, "LEASE", timedelta(0))
+    assert counted(hand_over_due(NOW)) == (0, 1, 0)
+    assert rows() == [("usage", "waiting", "no_time")] and lago.log == []
+    assert Handover.objects.get().uncertain_since is None
+    monkeypatch.undo()
+    assert counted(hand_over_due(NOW + MINUTE)) == (1, 0, 0)
+
+
 def test_at_most_a_hundred_at_once(world: World, lago: LagoServer) -> None:
     acme = world.customer()
     world.contract(acme, pass_on="lago_events")

@@ -195,6 +195,39 @@ def test_test_customers_never_go_by_a_live_key(
     assert stripe.server.books(live=True).meters == {}
 
 
+def test_a_key_that_does_not_hold_stops_nobody_else(
+    stripe: Stripe, acme: Customer, committed_world: World, settings: Any
+) -> None:
+    trying = committed_world.customer("trying", test_clock=create_clock(now=stripe.now, wall=stripe.now))
+    committed_world.contract(trying, pass_on="stripe_meter_events")
+    _, key = stripe.server.add_account()
+    settings.STRIPE_TEST_KEY = key
+    connections.connect("test", stripe.now)
+    for customer in (trying, acme):
+        confirmed(committed_world, customer, stripe.now - HOUR)
+    known(stripe, trying)
+    stripe.pass_time(seconds=6)
+    stripe.server.revoke(key)
+    hand_over_due(stripe.now)
+    assert rows(customer=trying) == [("usage", "waiting", "key_refused")]
+    assert rows(customer=acme) == [("usage", "done", "")]
+    assert not Receiver.objects.filter(failures__gt=0).exists()
+
+
+def test_what_another_account_was_told_is_not_taken_back_here(
+    stripe: Stripe, acme: Customer, committed_world: World
+) -> None:
+    outcome = met(stripe, committed_world, acme)
+    known(stripe, acme)
+    stripe.pass_time(seconds=6)
+    hand_over_due(stripe.now)
+    Handover.objects.update(account="acct_another")
+    reverse(outcome, stripe.now)
+    hand_over_due(stripe.now)
+    assert rows() == [("usage", "done", ""), ("reversal", "parked", "other_account")]
+    assert len(events(stripe)) == 1
+
+
 def test_without_a_key_it_waits(stripe: Stripe, acme: Customer, committed_world: World, settings: Any) -> None:
     met(stripe, committed_world, acme)
     settings.STRIPE_KEY = ""

@@ -109,6 +109,13 @@ def set_hold(ticket: str, column: str, value: str, more: str) -> str:
     return f"UPDATE settlement_hold SET {column} = {value}, {more} WHERE outcome_id = {outcome(ticket)}"
 
 
+# A row of what is handed over: outcome and customer, and where from.
+HANDED_OVER = (
+    "INSERT INTO handover_handover (uid, kind, target, status, attempts, tries, next_attempt_at, sent, code, reason, account, decided_by,"
+    " created_at, finished_at, contract_id, outcome_id, customer_id) SELECT gen_random_uuid(), 'usage', 'lago_events', 'done', 1, 0,"
+    " now(), '{{}}', '', '', '', '', now(), now(), gen_random_uuid(), {} FROM {}"
+)
+
 CORRUPTIONS: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("a customer in another partition", "partitions", "its key belongs in",
      ("UPDATE contracts_customer SET partition = (partition + 1) % 64 WHERE key = 'acme'",)),
@@ -290,6 +297,16 @@ CORRUPTIONS: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("nothing due and not paid", "credit", "nothing is due on the invoice and it is issued",
      (f"UPDATE invoicing_creditapplication SET amount_minor = (SELECT total_minor FROM invoicing_invoice WHERE id = {invoice('acme')})",)),
     ("credit on a draft", "credit", "taken off a draft", (f"UPDATE invoicing_creditapplication SET invoice_id = {invoice('hooli', 'draft')}",)),
+    ("handed over and invoiced", "handed over", "is handed over and invoiced here", (HANDED_OVER.format(
+        "b.outcome_id, l.customer_id", "invoicing_lineoutcome b JOIN outcomes_outcome l ON l.id = b.outcome_id WHERE b.live LIMIT 1"),)),
+    ("to be handed over and forgotten", "handed over", "nobody has noted it",
+     ("ALTER TABLE contracts_contractversion DROP CONSTRAINT contract_passes_on_all_or_nothing",
+      "UPDATE contracts_contractversion SET pass_on = 'lago_events'",
+      "INSERT INTO handover_covered (version_id, writers, looked_up_at) SELECT id, '{}', now() FROM contracts_contractversion",
+      "INSERT INTO handover_reading (position, gap_writers) SELECT max(id), '{}' FROM outcomes_journal")),
+    ("reversed and not taken back", "handed over", "and is reversed, and nobody has noted that",
+     (HANDED_OVER.format("j.outcome_id, 1", "outcomes_journal j WHERE j.from_state = 'confirmed' AND j.to_state = 'reversed' LIMIT 1"),
+      "INSERT INTO handover_reading (position, gap_writers) SELECT max(id), '{}' FROM outcomes_journal")),
     ("credit that never was", "credit", "and none was", (f"""UPDATE invoicing_invoice SET credits = '[{{"number": "CN-000001", "amount_minor": 5}}]' WHERE id = {invoice('hooli')}""",)),
 ]  # fmt: skip
 
