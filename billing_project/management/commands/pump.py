@@ -11,6 +11,7 @@ from django.utils import timezone
 from handover.work import hand_over_due
 from invoicing import billing
 from outcomes.evaluation import evaluate_waiting
+from payments import dunning, mails
 from settlement.sweep import settle_due
 from webhooks.delivery import deliver_due
 
@@ -52,9 +53,13 @@ class Command(BaseCommand):
         # Read after the others' commits, by a clock that has gone on.
         sent = deliver_due(timezone.now(), seconds=WEBHOOK_SECONDS)
         handed_over = hand_over_due(timezone.now(), seconds=WEBHOOK_SECONDS).done
-        if events or settled or issued or sent or handed_over:
+        unpaid = dunning.see_to_unpaid(timezone.now())
+        mailed = mails.send_due(timezone.now(), seconds=WEBHOOK_SECONDS)
+        busy = bool(events or settled or issued or sent or handed_over or unpaid or mailed)
+        if busy:
+            more = f", {unpaid:,} unpaid invoices seen to, {mailed:,} mails sent" if unpaid or mailed else ""
             self.stdout.write(
                 f"{now:%H:%M:%S}  {events:,} events, {settled:,} outcomes settled, {issued:,} invoices issued, "
-                f"{sent:,} webhooks sent, {handed_over:,} outcomes handed over"
+                f"{sent:,} webhooks sent, {handed_over:,} outcomes handed over{more}"
             )
-        return bool(events or settled or issued or sent or handed_over)
+        return busy
