@@ -12,7 +12,7 @@ _LANGUAGES: Final = ("en", "de", "fr", "ja")
 
 _TEXTS: Final[dict[str, tuple[Message, Message, Message, Message]]] = {
     # --- Paying -------------------------------------------------------------------------------------------------------
-    "pay": ("Pay {amount}", "{amount} bezahlen", "Payer {amount}", "{amount} を支払う"),
+    "pay": ("Pay now", "Jetzt bezahlen", "Payer maintenant", "支払う"),
     "pay_where": (
         "Opens the secure page of our payment provider, Stripe.",
         "Öffnet die gesicherte Seite unseres Zahlungsdienstleisters Stripe.",

@@ -12,11 +12,11 @@ from invoicing.preview import Preview
 from outcomes.domain.instants import from_us
 from outcomes.models import Journal, Outcome, State
 from outcomes.queries import plain
+from payments.letters_text import reason_text
+from payments.paying import failure_code, pay_url
 from portal import lines as wording
 from portal.disputing import MOST_A_DAY, by_customer
 from portal.scope import Document, Page, Scope, document_of, public_id
-from payments.letters_text import reason_text
-from payments.paying import failure_code, pay_url
 from portal.words import Words
 from settlement.domain.disputes import DISPUTABLE
 from settlement.models import DisputeEntry
