@@ -84,7 +84,7 @@ def office(acme: Customer) -> Office:
 
 
 FIRST = "Reminder: invoice HF-000001 is due"
-AGAIN = "Second notice: invoice HF-000001 is not paid yet"
+AGAIN = "Another reminder: invoice HF-000001 is not paid yet"
 LAST = "Last reminder: invoice HF-000001 is not paid yet"
 
 

@@ -119,6 +119,7 @@ def test_a_mail_has_a_link_into_the_portal(shop: Shop, seen: StripeInvoice, sett
     assert (page, PortalLink.objects.count()) == (PAGE, before + 1)
     assert links.opened(address.partition("key=")[2], now=shop.now).customer == seen.invoice.customer
     assert PortalLink.objects.filter(created_by=f"mail about invoice {seen.invoice.number}").count() == 1
+    assert address in written.text and address not in written.kept
     # Without an address to reach it by there is none, rather than one that leads nowhere.
     settings.PUBLIC_URL = ""
     assert [address for _, address in letters.write(mail, now=shop.now).links] == [PAGE]
