@@ -152,12 +152,11 @@ class DunningSerializer(serializers.Serializer[Any]):
 
 
 class PaymentSerializer(serializers.Serializer[Any]):
-    """How an invoice stands at Stripe, and what is done where it is not paid. Told by the app payments."""
+    """Where the customer pays an invoice, and what is done while it is not paid. Told by the app payments."""
 
-    status = serializers.CharField(allow_null=True, help_text="Of the invoice at Stripe.")
-    collection_method = serializers.CharField(allow_null=True, help_text="send_invoice or charge_automatically.")
-    hosted_url = serializers.CharField(allow_null=True, help_text="Where the customer pays it, while it can be paid.")
-    attempts = serializers.IntegerField(help_text="How often a payment was tried.")
+    hosted_url = serializers.CharField(
+        allow_null=True, help_text="A page to pay it on, while there is something to pay."
+    )
     last_failure = PaymentFailureSerializer(allow_null=True)
     dunning = DunningSerializer(allow_null=True)
 
@@ -196,7 +195,7 @@ class InvoiceSerializer(serializers.Serializer[Any]):
     uncollectible_at = Rfc3339Field(allow_null=True)
     voided_at = Rfc3339Field(allow_null=True)
     stripe = StripeInvoiceSerializer(allow_null=True, help_text="Null where Stripe has nothing to do with it.")
-    payment = PaymentSerializer(allow_null=True, help_text="Null where it neither is at Stripe nor has a dunning.")
+    payment = PaymentSerializer(allow_null=True, help_text="Null where there is none of it.")
 
 
 class LineOutcomeSerializer(serializers.Serializer[Any]):

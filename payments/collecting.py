@@ -29,7 +29,7 @@ PAYMENT_FAILED: Final = "invoice.payment_failed"
 FAILURES: list[Callable[[StripeInvoice, str, datetime], None]] = []
 """Told, in the transaction that notes it, of every payment that was tried and failed, and why."""
 
-OBSTACLES: list[Callable[[Invoice, datetime], bool]] = []
+OBSTACLES: list[Callable[[Operation, datetime], bool]] = []
 """Asked before an invoice is charged again; whoever answers yes keeps it from being charged, and sees to it later."""
 
 
@@ -111,7 +111,7 @@ def charge(work: Work) -> None:
         return
     # One that was begun may have taken the money: it is seen through.
     begun = work.operation.steps.exists()
-    if work.operation.number > 1 and not begun and any(keeps(invoice, work.clock()) for keeps in OBSTACLES):
+    if work.operation.number > 1 and not begun and any(keeps(work.operation, work.clock()) for keeps in OBSTACLES):
         return
     charge_id = ""
     try:
@@ -139,11 +139,16 @@ def _charge_of(error: stripe.StripeError) -> str:
 
 
 def _declined(error: stripe.CardError) -> str:
-    """Why a charge was declined, for machines; the issuer's advice not to try again goes before the decline code."""
+    """Why a charge was declined, for machines."""
     found = error.error
-    if found is not None and getattr(found, "advice_code", None) == dunning.DO_NOT_TRY_AGAIN:
-        return dunning.DO_NOT_TRY_AGAIN
-    return str(getattr(found, "decline_code", None) or error.code or "card_declined")[:64]
+    code = str(getattr(found, "decline_code", None) or error.code or "")
+    return decline_code(code, getattr(found, "advice_code", None))
+
+
+def decline_code(code: str, advice: str | None) -> str:
+    """What is kept of a decline code and the issuer's advice: not to try again counts whatever the code is."""
+    advised = advice == dunning.DO_NOT_TRY_AGAIN and dunning.may_charge_again(code)
+    return dunning.DO_NOT_TRY_AGAIN if advised else (code or "card_declined")[:64]
 
 
 def _refused(problem: Refused) -> str:

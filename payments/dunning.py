@@ -215,25 +215,27 @@ def _make_step(dunning: Dunning, now: datetime) -> None:
         _write(dunning, Letter.OTHER_MEANS, now, code=code)
 
 
-def keeps_from_charging(invoice: Invoice, now: datetime) -> bool:
+def keeps_from_charging(charge: Operation, now: datetime) -> bool:
     """Whether a further charge that was asked for must not be made after all (`collecting.OBSTACLES`): something was
-    disputed or held, or a person paused or stopped it, while the charge waited. The step is then to be made again.
+    disputed or held meanwhile, or a person paused or stopped the dunning that asked for it. Its step is made again.
     """
-    found = Dunning.objects.filter(invoice=invoice).values_list("pk", flat=True).first()
+    assert charge.invoice_id is not None
+    found = Dunning.objects.filter(invoice=charge.invoice_id).values_list("pk", flat=True).first()
     if found is None:
         return False
     with transaction.atomic():
-        kept_by = contested([locked(invoice.id).id]).get(invoice.id)
+        kept_by = contested([locked(charge.invoice_id).id]).get(charge.invoice_id)
         dunning = Dunning.objects.select_for_update().get(pk=found)
-        if dunning.ended_at is not None:
-            return True
-        if not kept_by and not dunning.paused_because:
-            return False
-        dunning.step, dunning.next_at = max(dunning.step - 1, 0), dunning.paused_at or now
-        if kept_by and dunning.paused_because in ("", *AUTOMATIC):
-            dunning.paused_because, dunning.paused_at = kept_by, dunning.paused_at or now
-        dunning.save(update_fields=["step", "next_at", "paused_because", "paused_at"])
-        return True
+        since = dunning.ended_at or dunning.paused_at
+        # What a person asked for after that is another matter.
+        overtaken = since is not None and charge.created_at <= since
+        kept = overtaken or (bool(kept_by) and dunning.ended_at is None)
+        if kept and dunning.ended_at is None and (overtaken or since is None):
+            dunning.step, dunning.next_at = max(dunning.step - 1, 0), dunning.paused_at or now
+            if kept_by and dunning.paused_because in ("", *AUTOMATIC):
+                dunning.paused_because, dunning.paused_at = kept_by, dunning.paused_at or now
+            dunning.save(update_fields=["step", "next_at", "paused_because", "paused_at"])
+        return kept
 
 
 # --- Mails ------------------------------------------------------------------------------------------------------------

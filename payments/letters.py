@@ -38,11 +38,24 @@ class Written(NamedTuple):
     links: list[tuple[str, str]]
     closing: str
     sender: list[str]
+    portal: str
 
     @property
     def text(self) -> str:
-        facts = "\n".join(f"{label}: {value}" for label, value in self.facts)
-        links = "\n".join(f"{label}: {address}" for label, address in self.links)
+        return self._text(self.links)
+
+    @property
+    def kept(self) -> str:
+        """The text as it is kept: a link into the portal lets whoever has it in, and is told to nobody but the reader
+        of the mail.
+        """
+        return self._text([(label, "…" if address == self.portal else address) for label, address in self.links])
+
+    def _text(self, addresses: list[tuple[str, str]]) -> str:
+        facts, links = (
+            "\n".join(t(self.locale, "fact", label=label, value=value) for label, value in pairs)
+            for pairs in (self.facts, addresses)
+        )
         parts = [self.greeting, *self.paragraphs, facts, links, self.closing, "\n".join(self.sender)]
         return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -74,6 +87,7 @@ def write(mail: DunningMail, *, now: datetime) -> Written:
         facts=[fact for fact in facts if fact[1]],
         links=[link for link in links if link[1]],
         closing=t(locale, "crossed"),
+        portal=portal,
         sender=[
             line for line in map(one_line, (seller["name"], *seller["address"].splitlines(), seller["email"])) if line
         ],

@@ -36,7 +36,7 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "お支払いのお願い：請求書 {number}",
     ),
     "reminder_again.subject": (
-        "Second notice: invoice {number} is not paid yet",
+        "Another reminder: invoice {number} is not paid yet",
         "Erneute Zahlungserinnerung: Rechnung {number} ist noch offen",
         "Nouveau rappel : la facture {number} reste impayée",
         "お支払いの再度のお願い：請求書 {number}",
@@ -48,11 +48,11 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "最終のお知らせ：請求書 {number} のお支払いについて",
     ),
     # --- What they say ------------------------------------------------------------------------------------------------
-    "greeting": ("Hello {name},", "Guten Tag {name},", "Bonjour {name},", "{name} 様"),
+    "greeting": ("Hello {name},", "Guten Tag {name},", "Bonjour {name},", "{name} 御中"),
     "failed.text": (
-        "we could not collect the amount of the invoice below. {reason}",
+        "We could not collect the amount of the invoice below. {reason}",
         "den Betrag der unten genannten Rechnung konnten wir nicht einziehen. {reason}",
-        "nous n’avons pas pu encaisser le montant de la facture ci-dessous. {reason}",
+        "Nous n’avons pas pu encaisser le montant de la facture ci-dessous. {reason}",
         "下記の請求書の金額をお引き落としできませんでした。{reason}",
     ),
     "failed.next": (
@@ -75,23 +75,23 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "お客様ご自身でお支払いをお願いいたします。現在のお支払い方法がご利用いただけない場合は、別の方法をお選びください。",
     ),
     "reminder.text": (
-        "the invoice below is due, and we have not received your payment yet.",
+        "The invoice below is due, and we have not received your payment yet.",
         "die unten genannte Rechnung ist fällig, und Ihre Zahlung ist noch nicht bei uns eingegangen.",
-        "la facture ci-dessous est échue et nous n’avons pas encore reçu votre paiement.",
+        "La facture ci-dessous est échue et nous n’avons pas encore reçu votre paiement.",
         "下記の請求書のお支払期限が過ぎておりますが、ご入金を確認できておりません。",
     ),
     "reminder_again.text": (
-        "we wrote to you about the invoice below, and still have not received your payment.",
+        "We wrote to you about the invoice below, and still have not received your payment.",
         "wir haben Ihnen wegen der unten genannten Rechnung bereits geschrieben; Ihre Zahlung ist noch immer nicht bei "
         "uns eingegangen.",
-        "nous vous avons déjà écrit au sujet de la facture ci-dessous et n’avons toujours pas reçu votre paiement.",
+        "Nous vous avons déjà écrit au sujet de la facture ci-dessous et n’avons toujours pas reçu votre paiement.",
         "下記の請求書について先日ご連絡いたしましたが、まだご入金を確認できておりません。",
     ),
     "reminder_last.text": (
-        "this is our last reminder of the invoice below. We still have not received your payment.",
+        "This is our last reminder of the invoice below. We still have not received your payment.",
         "dies ist unsere letzte Erinnerung an die unten genannte Rechnung. Ihre Zahlung ist noch immer nicht bei uns "
         "eingegangen.",
-        "ceci est notre dernier rappel pour la facture ci-dessous. Nous n’avons toujours pas reçu votre paiement.",
+        "Ceci est notre dernier rappel pour la facture ci-dessous. Nous n’avons toujours pas reçu votre paiement.",
         "下記の請求書について最後のご連絡をいたします。まだご入金を確認できておりません。",
     ),
     "please_pay": (
@@ -138,6 +138,7 @@ _TEXTS: Final[dict[str, tuple[str, str, str, str]]] = {
         "ご利用いただけるお支払い方法が登録されていません。",
     ),
     # --- Facts and links ----------------------------------------------------------------------------------------------
+    "fact": ("{label}: {value}", "{label}: {value}", "{label}\u00a0: {value}", "{label}：{value}"),
     "fact.invoice": ("Invoice", "Rechnung", "Facture", "請求書番号"),
     "fact.due": ("Amount due", "Offener Betrag", "Montant dû", "お支払い金額"),
     "fact.date": ("Due date", "Fällig am", "Date d’échéance", "お支払期限"),

@@ -68,7 +68,9 @@ def note_failures(seen: StripeInvoice, client: Client, clock: Clock) -> int:
     for charge in sorted(_failed(seen, client), key=lambda one: one["created"]):
         if charge["id"] not in seen.failed_charges:
             reason = charge.get("failure_message") or "The payment failed."
-            code = (charge.get("outcome") or {}).get("reason") or charge.get("failure_code") or ""
+            outcome = charge.get("outcome") or {}
+            why = outcome.get("reason") or charge.get("failure_code") or ""
+            code = collecting.decline_code(why, outcome.get("advice_code"))
             collecting.payment_failed(seen.invoice, reason, code=code, charge_id=charge["id"], now=clock())
             told += 1
     return told

@@ -120,7 +120,7 @@ def _send(mail: DunningMail, connection: Any, clock: Any) -> bool:
         _put_off(mail, f"{type(error).__name__}: {error}", clock())
         return False
     mail.sent_to, mail.message_id = mail.dunning.invoice.customer.email, letters.message_id(mail)
-    mail.subject, mail.body = written.subject, written.text
+    mail.subject, mail.body = written.subject, written.kept
     _finish(mail, SENT, "", clock())
     return True
 

@@ -382,7 +382,9 @@ class DunningMail(models.Model):
     sent_to = models.TextField(blank=True)
     message_id = models.TextField(blank=True)
     subject = models.TextField(blank=True)
-    body = models.TextField(blank=True)
+    body = models.TextField(
+        blank=True, help_text="Without the link into the portal, which is told to its reader alone."
+    )
 
     class Meta:
         ordering = ["-id"]

@@ -22,6 +22,12 @@ def pay_url(invoice: Invoice) -> str:
     return _page_of(seen)
 
 
+def failure_code(invoice: Invoice) -> str | None:
+    """Why the last payment that was tried failed; None where none did."""
+    seen = StripeInvoice.objects.filter(pk=invoice.pk).exclude(last_failure="").first()
+    return None if seen is None else seen.last_failure_code
+
+
 def _page_of(seen: StripeInvoice) -> str:
     payable = seen.status in (StripeInvoice.Status.OPEN, StripeInvoice.Status.UNCOLLECTIBLE)
     return seen.hosted_url if payable and seen.amount_remaining > 0 and is_safe(seen.hosted_url) else ""
@@ -63,10 +69,7 @@ def _payment_json(invoice: Invoice, seen: StripeInvoice | None, dunning: Dunning
         return None
     owed = invoice.status in (Status.ISSUED, Status.UNCOLLECTIBLE)
     return {
-        "status": None if seen is None else seen.status,
-        "collection_method": None if seen is None else seen.collection_method,
         "hosted_url": (_page_of(seen) if seen is not None and owed else "") or None,
-        "attempts": 0 if seen is None else seen.attempt_count,
         "last_failure": None if seen is None or not seen.last_failure else _failure_json(seen),
         "dunning": None if dunning is None else dunning_json(dunning),
     }

@@ -6,4 +6,8 @@ class PortalConfig(AppConfig):
     verbose_name = "Customer portal"
 
     def ready(self) -> None:
+        from payments.letters import PORTAL
         from portal import checks  # noqa: F401  (registers its own)
+        from portal.links import for_mail
+
+        PORTAL.append(for_mail)

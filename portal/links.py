@@ -27,6 +27,7 @@ from access import error_codes, ids
 from access.errors import ApiError, Detail
 from contracts.models import Customer
 from contracts.refusals import raise_if_any
+from invoicing.models import Invoice
 from portal.models import PortalLink
 
 # In seconds.
@@ -68,6 +69,13 @@ def create(customer_key: str, *, expires_in: int = DEFAULT_SPAN, by: str, now: d
     )
     link.save(force_insert=True)
     return link, token
+
+
+def for_mail(invoice: Invoice, now: datetime) -> str:
+    """A new link for the customer of an invoice, for a mail; empty where no address to reach it by is set."""
+    if not settings.PUBLIC_URL:
+        return ""
+    return url_of(create(invoice.customer.key, by=f"mail about invoice {invoice.number}", now=now)[1])
 
 
 def no_customer(key: str) -> ApiError:

@@ -11,6 +11,20 @@ from invoicing.localised.catalogue import Message
 _LANGUAGES: Final = ("en", "de", "fr", "ja")
 
 _TEXTS: Final[dict[str, tuple[Message, Message, Message, Message]]] = {
+    # --- Paying -------------------------------------------------------------------------------------------------------
+    "pay": ("Pay now", "Jetzt bezahlen", "Payer maintenant", "支払う"),
+    "pay_where": (
+        "Opens the secure page of our payment provider, Stripe.",
+        "Öffnet die gesicherte Seite unseres Zahlungsdienstleisters Stripe.",
+        "Ouvre la page sécurisée de notre prestataire de paiement, Stripe.",
+        "決済サービス Stripe の安全なページを開きます。",
+    ),
+    "payment_failed": (
+        "The last payment failed.",
+        "Die letzte Zahlung ist fehlgeschlagen.",
+        "Le dernier paiement a échoué.",
+        "前回のお支払いは完了できませんでした。",
+    ),
     # --- The frame ----------------------------------------------------------------------------------------------------
     "skip": ("Skip to content", "Zum Inhalt springen", "Aller au contenu", "本文へ移動"),
     "navigation": ("Sections", "Bereiche", "Rubriques", "メニュー"),

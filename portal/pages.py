@@ -12,6 +12,8 @@ from invoicing.preview import Preview
 from outcomes.domain.instants import from_us
 from outcomes.models import Journal, Outcome, State
 from outcomes.queries import plain
+from payments.letters_text import reason_text
+from payments.paying import failure_code, pay_url
 from portal import lines as wording
 from portal.disputing import MOST_A_DAY, by_customer
 from portal.scope import Document, Page, Scope, document_of, public_id
@@ -195,6 +197,8 @@ def invoice(scope: Scope, words: Words, found: Invoice) -> dict[str, Any]:
             for one in scope.applications(found)
         ],
         "due": due.get(found.pk),
+        "pay_url": pay_url(found) if due.get(found.pk) else "",
+        "failed": _failed(found, words) if due.get(found.pk) else "",
         "terms": _terms(found, words) if due.get(found.pk) else "",
         "corrections": [
             (public_id(one.credit_note), one.credit_note.number, words.money(one.total_minor, found.currency))
@@ -202,6 +206,12 @@ def invoice(scope: Scope, words: Words, found: Invoice) -> dict[str, Any]:
         ],
         "parties": _parties(found),
     }
+
+
+def _failed(found: Invoice, words: Words) -> str:
+    """Why the last payment that was tried failed, in words that are fit for the customer; empty where none did."""
+    code = failure_code(found)
+    return "" if code is None else reason_text(words.locale, code)
 
 
 def credit_note(scope: Scope, words: Words, found: CreditNote) -> dict[str, Any]:

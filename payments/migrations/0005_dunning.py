@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
                 ('sent_to', models.TextField(blank=True)),
                 ('message_id', models.TextField(blank=True)),
                 ('subject', models.TextField(blank=True)),
-                ('body', models.TextField(blank=True)),
+                ('body', models.TextField(blank=True, help_text='Without the link into the portal, which is told to its reader alone.')),
                 ('dunning', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='mails', to='payments.dunning')),
             ],
             options={

@@ -17,6 +17,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from access import ids
 from contracts.models import Customer
+from invoicing.models import Invoice
+from payments.models import StripeInvoice
 from portal import links
 from portal.messages import PORTAL
 from portal.models import PortalLink
@@ -35,6 +37,7 @@ AXE = gzip.decompress((Path(__file__).parent / "axe" / "axe.min.js.gz").read_byt
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 DESK, PHONE = {"width": 1100, "height": 800}, {"width": 320, "height": 640}
 SECONDS = 10_000
+PAY_PAGE = "https://invoice.stripe.com/i/acct_1/test_1?s=ap"
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +51,21 @@ def shop(django_db_setup: None, django_db_blocker: Any) -> Iterator[Shop]:
             made = make(timezone.now())
             # The longest words, on the narrowest screen.
             Customer.objects.filter(key="globex").update(locale="de")
+            at_stripe("globex", made)
             yield made
         finally:
             connections.close_all()
             empty_tables()
             connections.close_all()
+
+
+def at_stripe(customer: str, shop: Shop) -> None:
+    """Its invoice is at Stripe, where a payment failed."""
+    StripeInvoice.objects.create(
+        invoice=Invoice.objects.filter(customer__key=customer).latest("period_start"), account="acct_1", livemode=False,
+        stripe_id="in_1", status="open", collection_method="charge_automatically", amount_remaining=2850,
+        hosted_url=PAY_PAGE, last_failure="Declined.", last_failure_code="insufficient_funds", seen_at=shop.now,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +181,21 @@ def test_a_revoked_link_ends_the_visit(enter: Open, shop: Shop) -> None:
         page.get_by_role("link", name="Rechnungen", exact=True).click()
     assert answer.value.status == 410
     expect(page.get_by_role("heading", level=1)).to_have_text(PORTAL.text("en", "no_link"))
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_it_can_be_paid(enter: Open, shop: Shop, viewport: Any) -> None:
+    """What failed stands above the button, both before the lines; nothing is asked of Stripe before it is clicked."""
+    page = enter("globex", viewport=viewport, java_script_enabled=False)
+    page.goto(f"/portal/invoices/{shop.ids['globex']['invoice']}/")
+    button, failed = page.get_by_role("link", name="Jetzt bezahlen"), page.get_by_text("Die letzte Zahlung")
+    expect(button).to_have_attribute("href", PAY_PAGE)
+    expect(failed).to_contain_text("nicht ausreichend gedeckt")
+    boxes = [one.bounding_box() for one in (failed, button, page.locator("table").first)]
+    tops = [box["y"] for box in boxes if box]
+    assert tops == sorted(tops) and len(tops) == 3
+    if where := os.environ.get("HOLDFAST_SCREENSHOTS"):
+        page.screenshot(path=f"{where}/pay-{viewport['width']}.png", full_page=True)
 
 
 def test_by_keyboard_alone(enter: Open, shop: Shop) -> None:

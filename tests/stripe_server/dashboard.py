@@ -47,6 +47,11 @@ class Dashboard:
         params = {"payment_method": payment_method} if payment_method else {"paid_out_of_band": True}
         return self._do(invoices.pay, params, id)
 
+    def card(self, id: str, decline_code: str | None, advice: str = "try_again_later") -> None:
+        """What the issuer says from now on when a payment method is charged: a decline code, or None, it is fine."""
+        with self.world.lock:
+            self.world.declining[id] = (decline_code, advice)
+
     def refund(self, invoice_id: str, amount: int | None = None) -> Object:
         """Give back what was paid of an invoice, or a part. The invoice stays paid."""
         charge = payments.charged_for(self.world, self.world.get("invoice", invoice_id))

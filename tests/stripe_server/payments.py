@@ -60,9 +60,9 @@ def method_named(world: World, id: str, param: str) -> Object:
     return method
 
 
-def declined(code: str, intent: Object | None = None) -> StripeFailure:
+def declined(code: str, intent: Object | None = None, advice: str = "try_again_later") -> StripeFailure:
     texts = {"insufficient_funds": "Your card has insufficient funds."}
-    more: dict[str, Any] = {"decline_code": code, "advice_code": "try_again_later"}
+    more: dict[str, Any] = {"decline_code": code, "advice_code": advice}
     if intent is not None:
         more |= {"payment_intent": intent, "charge": intent["latest_charge"]}
     return StripeFailure(
@@ -188,7 +188,8 @@ def charge(world: World, invoice: Object, method: Object) -> StripeFailure | Non
     assert entry is not None, "an open invoice with something due has an open payment"
     intent = world.get("payment_intent", entry["payment"]["payment_intent"])
     amount = invoice["amount_remaining"]
-    decline = _DECLINES[method["card"]["last4"]]
+    by_number = (_DECLINES[method["card"]["last4"]], "try_again_later")
+    decline, advice = world.declining.get(method["id"], by_number)
     made = world.add(
         "charge",
         "ch",
@@ -204,6 +205,7 @@ def charge(world: World, invoice: Object, method: Object) -> StripeFailure | Non
         failure_message="Your card was declined." if decline else None,
         fraud_details={},
         metadata={},
+        outcome=_outcome(decline, advice),
         paid=decline is None,
         payment_intent=intent["id"],
         payment_method=method["id"],
@@ -212,16 +214,32 @@ def charge(world: World, invoice: Object, method: Object) -> StripeFailure | Non
     )
     intent["latest_charge"] = made["id"]
     if decline:
-        intent["last_payment_error"] = {**declined(decline).error, "charge": made["id"]}
+        intent["last_payment_error"] = {**declined(decline, advice=advice).error, "charge": made["id"]}
         world.emit("charge.failed", made)
         world.emit("payment_intent.payment_failed", intent)
-        return declined(decline, world.view(intent))
+        return declined(decline, world.view(intent), advice)
     intent.update(status="succeeded", amount_received=amount, payment_method=method["id"], last_payment_error=None)
     _paid(world, entry, amount)
     world.emit("charge.succeeded", made)
     world.emit("payment_intent.succeeded", intent)
     world.emit("invoice_payment.paid", entry)
     return None
+
+
+def _outcome(decline: str | None, advice: str) -> Object:
+    """What the issuer said of a charge."""
+    said = {"advice_code": advice} if decline else {}
+    return {
+        **said,
+        "network_advice_code": None,
+        "network_decline_code": None,
+        "network_status": "declined_by_network" if decline else "approved_by_network",
+        "reason": decline,
+        "risk_level": "normal",
+        "risk_score": None,
+        "seller_message": "The bank declined it." if decline else "Payment complete.",
+        "type": "issuer_declined" if decline else "authorized",
+    }
 
 
 # Refunds ---------------------------------------------------------------------------------------------------------

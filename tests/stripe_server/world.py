@@ -88,6 +88,8 @@ class World:
     balances: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
     # Ids of the drafts that the clock will finalise, the oldest first; the values mean nothing.
     advancing: dict[str, None] = field(default_factory=dict)
+    # What became of cards since: the decline code of each, None where it is fine again, and the issuer's advice.
+    declining: dict[str, tuple[str | None, str]] = field(default_factory=dict)
     cause: Cause = field(default_factory=Cause)
     requests: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
