@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -108,6 +109,8 @@ CACHES = {
 # --- Django -----------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    # Before unfold, whose front page it replaces.
+    "workplace",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -115,6 +118,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "django.contrib.postgres",
     "rest_framework",
     "drf_spectacular",
@@ -269,6 +273,8 @@ CELERY_BEAT_SCHEDULE = {
     # One that was not taken in time is no use: the next does its work.
     "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 2.0, "options": {"expires": 10}},
     "sweep webhooks": {"task": "webhooks.sweep", "schedule": 3600.0},
+    "refresh the front page": {"task": "workplace.refresh", "schedule": 300.0, "options": {"expires": 300}},
+    "audit": {"task": "billing_project.audit", "schedule": crontab(hour=3, minute=17)},
     "sync with Stripe": {"task": "payments.sync_due", "schedule": 2.0, "options": {"expires": 10}},
 }
 
@@ -327,6 +333,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Bill what held",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "workplace.front.callback",
 }
 
 LOGGING = {

@@ -7,9 +7,11 @@ from django.views.generic import RedirectView
 from access import health
 from access.urls import end_of_api
 from portal.urls import api_patterns as portal_api
+from workplace.views import refresh_view
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
+    path("admin/refresh", refresh_view, name="admin_front_refresh"),
     path("admin/", admin.site.urls),
     path("portal/", include("portal.urls")),
     path("healthz", health.healthz),
