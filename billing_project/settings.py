@@ -11,6 +11,7 @@ from email.utils import parseaddr
 from pathlib import Path
 
 import environ
+from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 from payments.domain.dunning import days_of
@@ -112,6 +113,8 @@ CACHES = {
 # --- Django -----------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    # Before unfold, whose front page it replaces.
+    "workplace",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -119,6 +122,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",
     "django.contrib.postgres",
     "rest_framework",
     "drf_spectacular",
@@ -276,6 +280,8 @@ CELERY_BEAT_SCHEDULE = {
     "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 2.0, "options": {"expires": 10}},
     "find unfinished simulations": {"task": "simulation.sweep", "schedule": 30.0, "options": {"expires": 25}},
     "sweep webhooks": {"task": "webhooks.sweep", "schedule": 3600.0},
+    "refresh the front page": {"task": "workplace.refresh", "schedule": 300.0, "options": {"expires": 300}},
+    "audit": {"task": "billing_project.audit", "schedule": crontab(hour=3, minute=17)},
     "sync with Stripe": {"task": "payments.sync_due", "schedule": 2.0, "options": {"expires": 10}},
     "work Stripe's webhooks": {"task": "payments.work_events", "schedule": 2.0, "options": {"expires": 10}},
     "look at what is open at Stripe": {"task": "payments.look_due", "schedule": 300.0, "options": {"expires": 300}},
@@ -389,6 +395,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Bill what held",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "workplace.front.callback",
 }
 
 LOGGING = {

@@ -8,9 +8,11 @@ from access import health
 from access.urls import end_of_api
 from payments.webhook_view import webhook
 from portal.urls import api_patterns as portal_api
+from workplace.views import refresh_view
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
+    path("admin/refresh", refresh_view, name="admin_front_refresh"),
     path("admin/", admin.site.urls),
     path("portal/", include("portal.urls")),
     # Under no /v1/: Stripe has no API key.

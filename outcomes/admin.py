@@ -37,6 +37,7 @@ from outcomes.models import (
     Journal,
     Outcome,
     PastRead,
+    State,
 )
 from outcomes.queries import IMPORT_PREFIX, events_of, plain
 from outcomes.sequence import MONTH_FACTOR, month_text
@@ -62,6 +63,21 @@ class JournalInline(ReadOnly, TabularInline):
     verbose_name_plural = "Journal: every change, its cause, and when"
 
 
+class ReviewFilter(admin.SimpleListFilter):
+    """What only a person can complete, while that still matters."""
+
+    title = "to be completed"
+    parameter_name = "review"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Yes")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Outcome]) -> QuerySet[Outcome]:
+        if self.value() != "yes":
+            return queryset
+        return queryset.filter(state__in=(State.PROVISIONAL, State.CONFIRMED)).exclude(review=[])
+
+
 @admin.register(Outcome)
 class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
     list_display = (
@@ -74,7 +90,7 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
         "settled_at",
         "units",
     )
-    list_filter = ("state", "condition")
+    list_filter = ("state", ReviewFilter, "condition")
     search_fields = ("subject__key", "customer__key")
     list_select_related = ("subject", "condition", "customer")
     ordering = ("-id",)

@@ -1,0 +1,146 @@
+"""The front page: each figure is what the rows behind it come to, and each link leads to them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from contracts.clocks import create_clock
+from invoicing import billing
+from invoicing.models import Invoice
+from invoicing.payment import mark_paid
+from outcomes.models import InboxItem
+from tests.invoicing.conftest import BEFORE, World
+from workplace import figures, front, revenue
+from workplace.models import Figures
+
+NOW = datetime(2026, 4, 20, 12, tzinfo=UTC)
+MARCH = datetime(2026, 3, 15, tzinfo=UTC)
+APRIL = datetime(2026, 4, 18, 9, tzinfo=UTC)
+
+
+@pytest.fixture
+def busy(world: World) -> World:
+    """acme: 10 in March, invoiced; in April 3 confirmed, 2 provisional, 1 voided, 1 reversed. Testers do not count."""
+    acme = world.customer(email="ap@acme.example")
+    world.contract(acme)
+    world.outcomes(acme, 10, MARCH)
+    billing.run(now=datetime(2026, 4, 2, tzinfo=UTC))
+    world.outcomes(acme, 3, APRIL)
+    world.outcomes(acme, 2, NOW + timedelta(hours=5), state="provisional", met=APRIL)
+    world.outcome(acme, NOW - timedelta(days=1), state="void", met=APRIL)
+    world.outcome(acme, APRIL, state="reversed", ended_at=NOW - timedelta(hours=3))
+    world.outcome(acme, APRIL, review=["quantity"])
+    tester = world.customer("tester", test_clock=create_clock(now=NOW, wall=BEFORE))
+    world.contract(tester)
+    world.outcomes(tester, 50, APRIL)
+    InboxItem.objects.create(seq=1, body="{}", reason="too_old", message="", received_at=BEFORE)
+    return world
+
+
+def test_revenue_is_what_the_next_invoices_will_say(busy: World) -> None:
+    assert revenue.revenue(NOW) == {
+        "customers": 1,
+        "currencies": [
+            {
+                "currency": "USD", "invoiced": "0.00", "confirmed": "6.00", "provisional": "4.00", "to_credit": "0.00",
+                "last": "20.00",
+            }
+        ],
+    }  # fmt: skip
+
+
+def test_operations(busy: World) -> None:
+    found = figures.operations(NOW)
+    days = {day["day"]: (day["confirmed"], day["voided"], day["reversed"]) for day in found["days"]}
+    assert (len(days), list(days)[-1]) == (30, "2026-04-20")
+    assert {day: counts for day, counts in days.items() if any(counts)} == {
+        "2026-04-18": (5, 0, 0), "2026-04-19": (0, 1, 0), "2026-04-20": (0, 0, 1),
+    }  # fmt: skip
+    assert found["backlog"] == {
+        "provisional": 2, "due": 0, "tomorrow": 2, "oldest_due": None, "pending_events": 0,
+    }  # fmt: skip
+    assert found["inbox"] == {"too_old": 1}
+    assert found["decisions"] == {
+        "disputes": 0, "late_evidence": 0, "review": 1, "parked_customers": 0, "credit_notes": 0, "stripe_parked": 0,
+        "stripe_mismatches": 0,
+    }  # fmt: skip
+    assert found["invoices"] == [
+        {
+            "status": "issued", "currency": "USD", "count": 1, "total": "20.00", "overdue": 0, "overdue_total": "0.00",
+        }
+    ]  # fmt: skip
+    late = figures.operations(NOW + timedelta(days=30))
+    assert (late["invoices"][0]["overdue"], late["invoices"][0]["overdue_total"]) == (1, "20.00")
+    assert (late["backlog"]["due"], late["backlog"]["oldest_due"]) == (2, "2026-04-20T17:00:00+00:00")
+
+
+def test_figures_are_kept_and_last_by_what_they_cost(db: None) -> None:
+    assert figures.is_stale("operations", now=NOW)
+    figures.refresh("operations", lambda now: {"as_of": now.isoformat()}, now=NOW)
+    kept = Figures.objects.get()
+    assert kept.data == {"as_of": "2026-04-20T12:00:00+00:00"}
+    assert not figures.is_stale("operations", now=NOW + timedelta(minutes=4))
+    assert figures.is_stale("operations", now=NOW + timedelta(minutes=5))
+    # What takes a minute is good for twenty.
+    Figures.objects.update(milliseconds=60_000)
+    assert not figures.is_stale("operations", now=NOW + timedelta(minutes=19))
+    assert figures.is_stale("operations", now=NOW + timedelta(minutes=20))
+
+
+@pytest.fixture
+def staff(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("anna"))
+    return client
+
+
+def test_the_page(busy: World, staff: Client, django_assert_max_num_queries: Any) -> None:
+    for kind, work_out in front.WORK_OUT.items():
+        figures.refresh(kind, work_out, now=NOW)
+    with django_assert_max_num_queries(12):
+        page = staff.get("/admin/").content.decode()
+    assert "6.00" in page and "confirmed so far, 30 % of the period before" in page
+    assert "Outcomes to complete" in page
+    assert "Disputes raised" not in page
+    assert "As of" in page and "20 Apr 2026, 12:00 UTC" in page
+
+
+def test_every_link_leads_somewhere(busy: World, staff: Client) -> None:
+    """Also those that a quiet day does not show."""
+    many = figures.operations(NOW)
+    many["decisions"] = dict.fromkeys(many["decisions"], 1)
+    figures.refresh("operations", lambda now: many, now=NOW)
+    page = staff.get("/admin/").content.decode()
+    links = set(re.findall(r'href="(/admin/[^"]*\?[^"]*)"', page.split("Running periods")[1].split("app-list")[0]))
+    assert len(links) >= 12
+    for link in links:
+        answer = staff.get(link.replace("&amp;", "&"))
+        assert answer.status_code == 200, (link, answer.headers)
+    assert len(staff.get("/admin/outcomes/outcome/?review=yes").context["cl"].result_list) == 1
+    overdue = staff.get("/admin/invoicing/invoice/?overdue=yes&currency=USD").context["cl"].result_list
+    assert [one.number for one in overdue] == ["HF-000001"]
+
+
+def test_working_them_out_anew(busy: World, staff: Client, client: Client) -> None:
+    staff.get("/admin/")
+    mark_paid(Invoice.objects.get().id, now=NOW)
+    assert ">Paid<" not in staff.get("/admin/").content.decode()
+    assert staff.get("/admin/refresh").status_code == 405
+    answer = staff.post("/admin/refresh", follow=True)
+    assert ">Paid<" in answer.content.decode()
+    assert "The figures are as of now." in answer.content.decode()
+    assert Client().post("/admin/refresh").status_code == 302  # to the login
+
+
+def test_the_audit_of_the_night_is_shown(busy: World, staff: Client) -> None:
+    from billing_project.tasks import audit
+
+    assert "has not run yet" in staff.get("/admin/").content.decode()
+    audit()
+    kept = Figures.objects.get(kind="audit")
+    assert kept.data["invariants"] > 8
+    figures.refresh("audit", lambda now: {"invariants": 9, "broken": ["billed"], "warnings": 0}, now=NOW)
+    assert "does not hold: billed" in staff.get("/admin/").content.decode()
