@@ -99,13 +99,32 @@ GROUP BY 1, 2
 """
 
 
+_LAST = f"""
+SELECT max(o.settled_at) FROM outcomes_outcome o
+WHERE o.settled_at <= %(now)s AND o.customer_id NOT IN ({_TESTERS})
+"""
+
+
 def _days(now: datetime) -> list[Data]:
-    """By day, oldest first: how many were confirmed, voided inside their window, and reversed."""
-    last = now.astimezone(UTC).date()
-    first = last - timedelta(days=DAYS - 1)
+    """By day, oldest first: how many were confirmed, voided inside their window, and reversed. Where nothing happened
+    since, as after an import of old events, the days up to the last one on which something did.
+    """
+    found = _until(now)
+    if not any(day[name] for day in found for name in _STATES):
+        with connection.cursor() as cursor:
+            cursor.execute(_LAST, {"now": now})
+            (last,) = cursor.fetchone()
+        if last is not None:
+            return _until(last)
+    return found
+
+
+def _until(last: datetime) -> list[Data]:
+    final = last.astimezone(UTC).date()
+    first = final - timedelta(days=DAYS - 1)
     since = datetime(first.year, first.month, first.day, tzinfo=UTC)
     with connection.cursor() as cursor:
-        cursor.execute(_BY_DAY, {"since": since, "now": now})
+        cursor.execute(_BY_DAY, {"since": since, "now": last})
         counts: dict[tuple[date, str], int] = {(day, state): count for day, state, count in cursor.fetchall()}
     return [
         {

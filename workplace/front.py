@@ -4,7 +4,7 @@ works out itself what is missing, so that it says something on a machine without
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -62,6 +62,7 @@ def front(now: datetime) -> dict[str, Any]:
             "chart": _chart(data.data["days"]),
             "chart_options": json.dumps(_OPTIONS),
             "days": list(reversed(data.data["days"])),
+            "chart_title": _chart_title(data.data["days"], data.made_at),
             "totals": {name: sum(day[name] for day in data.data["days"]) for name, _, _ in _SERIES},
             "decisions": _decisions(data.data["decisions"]),
             "backlog": _backlog(data.data["backlog"]),
@@ -93,6 +94,13 @@ def _currency(row: dict[str, str]) -> dict[str, Any]:
         "percent": None if last <= 0 else round(so_far / last * 100),
         **{name: grouped(row[name]) for name in ("invoiced", "confirmed", "provisional", "to_credit", "last")},
     }
+
+
+def _chart_title(days: list[dict[str, Any]], as_of: datetime) -> str:
+    last = date.fromisoformat(days[-1]["day"])
+    if last == as_of.astimezone(UTC).date():
+        return f"Outcomes by day, the last {len(days)} days"
+    return f"Outcomes by day, the {len(days)} days up to {last.day} {last:%B %Y}: nothing since"
 
 
 def _chart(days: list[dict[str, Any]]) -> str:
