@@ -286,6 +286,7 @@ CELERY_BEAT_SCHEDULE = {
     "work Stripe's webhooks": {"task": "payments.work_events", "schedule": 2.0, "options": {"expires": 10}},
     "look at what is open at Stripe": {"task": "payments.look_due", "schedule": 300.0, "options": {"expires": 300}},
     "sweep Stripe's webhooks": {"task": "payments.sweep_events", "schedule": 3600.0},
+    "ask Stripe for taxes": {"task": "payments.look_up_taxes", "schedule": 60.0, "options": {"expires": 60}},
     "see to unpaid invoices": {"task": "payments.see_to_unpaid", "schedule": 60.0, "options": {"expires": 120}},
     "send mails": {"task": "payments.send_mails", "schedule": 10.0, "options": {"expires": 20}},
     "hand over": {"task": "handover.hand_over_due", "schedule": 2.0, "options": {"expires": 10}},
@@ -330,10 +331,12 @@ STRIPE_WEBHOOK_SECRETS = env.list("HOLDFAST_STRIPE_WEBHOOK_SECRETS", default=[])
 STRIPE_URL = env.str("HOLDFAST_STRIPE_URL", "").rstrip("/")
 # Requests a second, of all processes together. Stripe allows 100 in live mode and 25 in test mode.
 STRIPE_RATE = env.int("HOLDFAST_STRIPE_RATE", 20)
-if env.bool("HOLDFAST_STRIPE_TAX", False):
-    raise ImproperlyConfigured(
-        "HOLDFAST_STRIPE_TAX: Holdfast does not leave taxes to Stripe. Leave it out, and give customers tax rates."
-    )
+# Whether Stripe Tax decides which rates customers have, but for those whom a person gave rates; and what is sold, as a
+# tax code of Stripe's (left out, the account's).
+STRIPE_TAX = env.bool("HOLDFAST_STRIPE_TAX", False)
+STRIPE_TAX_CODE = env.str("HOLDFAST_STRIPE_TAX_CODE", "")
+if STRIPE_TAX and not (STRIPE_KEY or STRIPE_TEST_KEY):
+    raise ImproperlyConfigured("HOLDFAST_STRIPE_TAX: there is no Stripe to ask. Set HOLDFAST_STRIPE_KEY, too.")
 
 
 def _days(name: str, default: str) -> tuple[int, ...]:

@@ -1,18 +1,27 @@
 """The tax of invoices: the rates of a customer, and how a document records what it used."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from access.errors import ApiError
 from contracts.domain import money
 from contracts.models import Customer
 from invoicing import texts
 from invoicing.domain.tax import Rate, taxed
 from invoicing.models import Invoice, InvoiceLine
 
+UNKNOWN: list[Callable[[Customer], str]] = []
+"""Each says why a customer's rates are not known yet, or an empty text. A higher app that finds them out adds to it."""
+
 
 def rates_of(customer: Customer) -> tuple[Rate, ...]:
-    """The rates of a customer in order of their keys. One query."""
+    """The rates of a customer in order of their keys. One query. ApiError 409 where they are not known yet: nothing is
+    invoiced without the tax that belongs on it.
+    """
+    for unknown in UNKNOWN:
+        if reason := unknown(customer):
+            raise ApiError(409, "tax_unknown", f"The taxes of customer {customer.key} are not known: {reason}")
     return tuple(
         Rate(row.key, row.name, row.percent, row.inclusive, row.reverse_charge, row.note)
         for row in customer.tax_rates.order_by("key")

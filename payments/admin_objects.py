@@ -20,7 +20,7 @@ from invoicing.admin_credit_notes import link_to
 from payments import standing, units
 from payments.client import key_for
 from payments.connections import mode_of
-from payments.models import Connection, Operation, StripeCustomer, StripeEvent, StripeInvoice
+from payments.models import Connection, Operation, StripeCustomer, StripeEvent, StripeInvoice, TaxLookup
 
 _DASHBOARD = "https://dashboard.stripe.com"
 _PAGES = {"in_": "invoices", "cus_": "customers", "cn_": "credit_notes", "pi_": "payments"}
@@ -166,6 +166,23 @@ class StripeCustomerAdmin(ReadOnly, ModelAdmin):
     @display(description="Mode", ordering="livemode")
     def mode(self, one: StripeCustomer) -> str:
         return mode_of(one.livemode)
+
+
+@admin.register(TaxLookup)
+class TaxLookupAdmin(ReadOnly, ModelAdmin):
+    list_display = ["customer", "known", "shown_rates", "reason", "looked_at", "next_at"]
+    list_filter = ["known"]
+    list_select_related = ["customer"]
+    search_fields = ["customer__key", "customer__name"]
+    search_help_text = "Key or name of the customer"
+    ordering = ["customer__key"]
+    show_full_result_count = False
+    fields = ["customer", "known", "shown_rates", "reason", "looked_at", "next_at"]
+    readonly_fields = fields
+
+    @display(description="Rates")
+    def shown_rates(self, found: TaxLookup) -> str:
+        return ", ".join(found.rates) or "none"
 
 
 @admin.register(StripeEvent)

@@ -6,8 +6,9 @@ class PaymentsConfig(AppConfig):
     verbose_name = "Stripe"
 
     def ready(self) -> None:
+        from invoicing import taxes
         from invoicing.queries import CREDIT_NOTE_DETAILS, INVOICE_DETAILS
-        from payments import advice, checks, mirror  # noqa: F401 -- checks register themselves
+        from payments import advice, checks, mirror, tax  # noqa: F401 -- checks register themselves
         from payments.collecting import FAILURES, OBSTACLES
         from payments.dunning import charge_failed, keeps_from_charging
         from payments.paying import payments_json
@@ -18,3 +19,4 @@ class PaymentsConfig(AppConfig):
         FAILURES.append(charge_failed)
         OBSTACLES.append(keeps_from_charging)
         mirror.CHANGES.append(advice.paid_after_all)
+        taxes.UNKNOWN.append(tax.unknown)

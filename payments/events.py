@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import stripe
 import structlog
+from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import F
 
-from payments import looking, mirror
+from payments import looking, mirror, tax
 from payments.client import ask, client_of, plain
 from payments.connections import audience_of, connection_of
 from payments.credit_notes import refund_seen
@@ -171,6 +172,10 @@ def _look(event: StripeEvent, types: set[str], clock: Clock) -> bool:
         return _charge(about, clock)
     if kind == "customer" and "customer.deleted" in types:
         return _customer(event.object_id, clock)
+    if kind == "customer" and "customer.updated" in types:
+        return _taxes(event.object_id, clock)
+    if kind == "tax_id" and about.get("customer"):
+        return _taxes(about["customer"], clock)
     return False
 
 
@@ -262,6 +267,12 @@ def _customer(stripe_id: str, clock: Clock) -> bool:
                 continue
             looking.differs(seen, customer_deleted(stripe_id), now=clock())
     return True
+
+
+def _taxes(stripe_id: str, clock: Clock) -> bool:
+    """Where a customer is, or a tax id, may have changed: where taxes are left to Stripe, it is asked again."""
+    known = StripeCustomer.objects.filter(stripe_id=stripe_id).values_list("customer", flat=True)
+    return bool(settings.STRIPE_TAX and tax.look_again(known, now=clock()))
 
 
 def customer_deleted(stripe_id: str) -> str:

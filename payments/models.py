@@ -515,3 +515,22 @@ class Finding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.about}"
+
+
+class TaxLookup(models.Model):
+    """What Stripe Tax last said of one customer: the rates, which are the customer's now, or why there are none."""
+
+    customer = models.OneToOneField(
+        "contracts.Customer", primary_key=True, on_delete=models.CASCADE, related_name="tax_lookup"
+    )
+    known = models.BooleanField(default=False, help_text="Whether it ever said; what it said last holds on.")
+    rates = models.JSONField(default=list, blank=True, help_text="Keys of the rates.")
+    reason = models.TextField(blank=True, help_text="Why it could not say.")
+    looked_at = models.DateTimeField(null=True, blank=True)
+    next_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["next_at"], name="tax_lookup_due")]
+
+    def __str__(self) -> str:
+        return f"{self.customer}: {', '.join(self.rates) or self.reason or 'no tax'}"

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from payments import dunning, events, mails, operations, watching
+from payments import dunning, events, mails, operations, tax, watching
 
 
 @shared_task(name="payments.sync_due", ignore_result=True)
@@ -40,3 +40,9 @@ def see_to_unpaid() -> None:
 def send_mails() -> None:
     """Send the mails that wait."""
     mails.send_due(timezone.now())
+
+
+@shared_task(name="payments.look_up_taxes", ignore_result=True)
+def look_up_taxes() -> None:
+    """Ask Stripe Tax for whose rates are not known, or not since yesterday."""
+    tax.look_up_due(timezone.now())

@@ -10,6 +10,7 @@ DEEPEST = 4
 # What the routes of a name that write something answer with.
 KINDS = {
     "balance_transactions": "customer_balance_transaction",
+    "calculations": "tax.calculation",
     "credit_notes": "credit_note",
     "customers": "customer",
     "invoiceitems": "invoiceitem",

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 import stripe.params
 import stripe.params.billing
+import stripe.params.tax
 from stripe import RequestOptions
 from stripe._stripe_object import UntypedStripeObject
 

@@ -10,7 +10,18 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-from tests.stripe_server import catalogue, credit_notes, customers, events, invoices, items, pages, payments, reading
+from tests.stripe_server import (
+    catalogue,
+    credit_notes,
+    customers,
+    events,
+    invoices,
+    items,
+    pages,
+    payments,
+    reading,
+    tax,
+)
 from tests.stripe_server.books import Books
 from tests.stripe_server.dashboard import Dashboard
 from tests.stripe_server.errors import StripeFailure
@@ -20,7 +31,7 @@ from tests.stripe_server.handling import Reply, Request, Service
 from tests.stripe_server.world import Cause, Clock, World
 
 # The modules whose import registers routes.
-ROUTED = (catalogue, credit_notes, customers, events, invoices, items, payments, reading)
+ROUTED = (catalogue, credit_notes, customers, events, invoices, items, payments, reading, tax)
 TEST_KEY, LIVE_KEY = "sk_test_holdfast", "sk_live_holdfast"
 
 

@@ -15,6 +15,7 @@ from payments.dunning import see_to_unpaid
 from payments.events import work_due as work_events
 from payments.mails import send_due as send_mails
 from payments.operations import sync_due
+from payments.tax import look_up_due as look_up_taxes
 from payments.watching import look_due
 from settlement.sweep import settle_due
 from webhooks.delivery import deliver_due
@@ -74,5 +75,5 @@ def _stripe() -> int:
     heard = work_events(timezone.now(), seconds=STRIPE_SECONDS)
     told = sync_due(timezone.now(), seconds=STRIPE_SECONDS)
     looked = look_due(timezone.now(), seconds=STRIPE_SECONDS)
-    seen_to = see_to_unpaid(timezone.now())
+    seen_to = see_to_unpaid(timezone.now()) + look_up_taxes(timezone.now(), seconds=STRIPE_SECONDS)
     return heard + told + looked + seen_to + send_mails(timezone.now(), seconds=STRIPE_SECONDS)
