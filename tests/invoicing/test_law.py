@@ -8,19 +8,20 @@ stories instead of a few; one that fails is played again by `-k "[SEED]"`.
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from contracts import terms
 from invoicing import billing
+from invoicing.preview import before_and_after, preview
 from outcomes.models import Outcome
 from tests.invoicing.conftest import World
 from tests.invoicing.deals import at, sound
-from tests.invoicing.law import END, MONTHS, Story, billed, check_documents, check_outcomes, owed
+from tests.invoicing.law import END, MONTHS, START, Story, billed, check_documents, check_outcomes, owed
 
 SEEDS = int(os.environ.get("LAW_SEEDS", "2"))
 STORIES = int(os.environ.get("LAW_STORIES", "8"))
@@ -64,6 +65,23 @@ def check(stories: Sequence[Story]) -> None:
         check_outcomes(story, agreed, mine)
 
 
+def look(stories: Sequence[Story], now: datetime) -> None:
+    """Where one period rests on another, the running one can be previewed whatever waits, and other terms for all. One
+    customer at a time: it takes as long as billing two.
+    """
+    committed = [story for story in stories if story.committed]
+    if committed and now < END:
+        story = committed[now.toordinal() % len(committed)]
+        customer = story.deal.customer
+        preview(customer.key, now=now)
+        agreed = terms.load([customer.pk])
+        with transaction.atomic():
+            story.deal.version(START, story.prices, **story.terms)
+            before_and_after(customer.pk, agreed, terms.load([customer.pk]), now)
+            transaction.set_rollback(True)
+        story.deal.number -= 1
+
+
 def analyse() -> None:
     """As PostgreSQL does by itself each minute where much has changed; in one transaction it cannot."""
     with connection.cursor() as cursor:
@@ -80,6 +98,7 @@ def test_billed_is_owed_whatever_befalls(world: World, seed: int, settings: Any)
         for now in (middle, end):
             befall(stories, month, now)
             settings.INVOICE_GRACE_HOURS = chance.choice([0, 0, 24 * 9])
+            look(stories, now)
             assert billing.run(now=now).parked == ()
             check_documents(stories)
     settings.INVOICE_GRACE_HOURS = 0
