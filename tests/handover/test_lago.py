@@ -12,6 +12,7 @@ from contracts.clocks import create_clock
 from handover import work
 from handover.claim import LEASE, Connections, claim
 from handover.models import Handover, Receiver
+from handover.results import Refused
 from handover.work import hand_over_due
 from invoicing import billing
 from invoicing.models import LineOutcome
@@ -305,7 +306,7 @@ def test_who_dies_in_the_middle_leaves_what_is_told_once(world: World, lago: Lag
     hand_over_due(NOW + LEASE)
     assert rows() == [("usage", "done", "")] and len(lago.events) == 1
     # Who was only slow finds it told: there is nothing left to say.
-    work.record(claimed, work.Refused("x", "y"), now=NOW + LEASE, report=work.Report())
+    work.put_off(claimed, Refused("x", "y"), now=NOW + LEASE, report=work.Report())
     assert rows() == [("usage", "done", "")]
 
 
