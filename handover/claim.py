@@ -4,13 +4,15 @@ Whoever takes a row notes who it is and until when (`next_attempt_at`), and from
 arrived (`uncertain_since`); so a process that dies leaves rows that are due again, with the same to say.
 """
 
-from collections.abc import Iterable, Mapping
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from contracts.clocks import is_test
 from contracts.models import Customer
@@ -146,42 +148,59 @@ def claim(target: str, limit: int, now: datetime, connected: Connections) -> tup
         )
         rows = list(due.order_by("next_attempt_at", "id")[:limit])
         facts = _facts(rows, now, connected)
-        token = uuid4()
-        claimed = []
+        sent: list[tuple[Handover, Send]] = []
+        others: dict[Wait | Drop | Refused, list[int]] = defaultdict(list)
         for row in rows:
             decision = _decide(row, facts)
-            row.leased_by = None
             if isinstance(decision, Send):
-                claimed.append(_begin(row, decision, token, now))
+                sent.append((row, decision))
             else:
-                _settle(row, decision, now)
-        Handover.objects.bulk_update(rows, _CHANGED)
-    return claimed, len(rows)
+                others[decision].append(row.pk)
+        for other, ids in others.items():
+            _settle(ids, other, now)
+        return _begin(sent, now), len(rows)
 
 
-_CHANGED = (
-    "status", "attempts", "next_attempt_at", "leased_by", "uncertain_since", "sent", "account", "code", "reason",
-    "finished_at",
-)  # fmt: skip
+_BEGIN = """
+UPDATE handover_handover h
+SET attempts = h.attempts + 1, leased_by = %(token)s, next_attempt_at = %(until)s,
+    uncertain_since = coalesce(h.uncertain_since, %(now)s), sent = given.sent::jsonb, account = given.account
+FROM unnest(%(ids)s::bigint[], %(sent)s::text[], %(accounts)s::text[]) AS given (id, sent, account)
+WHERE h.id = given.id
+"""
 
 
-def _begin(row: Handover, decision: Send, token: UUID, now: datetime) -> Claimed:
-    again = row.uncertain_since is not None
-    row.attempts += 1
-    row.leased_by, row.next_attempt_at = token, now + LEASE
-    row.uncertain_since = row.uncertain_since or now
-    row.sent, row.account = dict(decision.sent), decision.account
-    return Claimed(row.pk, token, row.customer_id, row.sent, again, decision.key)
+def _begin(sent: Sequence[tuple[Handover, Send]], now: datetime) -> list[Claimed]:
+    """Note that these are being sent from now on, and what."""
+    token = uuid4()
+    if sent:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _BEGIN,
+                {
+                    "token": token,
+                    "now": now,
+                    "until": now + LEASE,
+                    "ids": [row.pk for row, _ in sent],
+                    "sent": [json.dumps(decision.sent) for _, decision in sent],
+                    "accounts": [decision.account for _, decision in sent],
+                },
+            )
+    return [
+        Claimed(row.pk, token, row.customer_id, decision.sent, row.uncertain_since is not None, decision.key)
+        for row, decision in sent
+    ]
 
 
-def _settle(row: Handover, decision: Wait | Drop | Refused, now: datetime) -> None:
-    row.code, row.reason = decision.code, decision.reason
+def _settle(ids: Sequence[int], decision: Wait | Drop | Refused, now: datetime) -> None:
+    rows = Handover.objects.filter(pk__in=ids)
+    said: dict[str, Any] = {"code": decision.code, "reason": decision.reason, "leased_by": None}
     if isinstance(decision, Wait):
-        row.next_attempt_at = now + decision.pause
+        rows.update(next_attempt_at=now + decision.pause, **said)
     elif isinstance(decision, Drop):
-        row.status, row.finished_at = DROPPED, now
+        rows.update(status=DROPPED, finished_at=now, **said)
     else:
-        row.status = PARKED
+        rows.update(status=PARKED, **said)
 
 
 def _facts(rows: Iterable[Handover], now: datetime, connected: Connections) -> _Facts:

@@ -17,6 +17,8 @@ from handover.models import Covered, Reading
 from webhooks.feeds import advance, last_drawn, writers
 
 JOURNAL = "outcomes_journal"
+# What was confirmed before is noted in portions of so many outcomes.
+LOOK_UP = 20_000
 
 _NEW_VERSIONS = """
 SELECT v.id FROM contracts_contractversion v
@@ -38,7 +40,7 @@ SELECT gen_random_uuid(), o.id, o.customer_id, p.contract_id, 'usage', p.pass_on
 FROM {{outcomes}}
 JOIN passing p ON p.customer_id = o.customer_id AND o.met_at >= p.starts_at
      AND o.met_at < coalesce(p.ends_at, 'infinity')
-WHERE {{where}} ORDER BY {{order}}
+WHERE {{where}} ORDER BY {{order}} LIMIT %(limit)s
 ON CONFLICT (outcome_id, kind) DO NOTHING
 """
 _JUST_CONFIRMED = _USAGE.format(
@@ -50,7 +52,8 @@ _JUST_CONFIRMED = _USAGE.format(
 _CONFIRMED_BEFORE = _USAGE.format(
     outcomes="outcomes_outcome o",
     where="""o.customer_id = ANY(%(customers)s) AND o.settled_at IS NOT NULL AND o.state = 'confirmed'
-      AND o.met_at IS NOT NULL AND p.contract_id = ANY(%(contracts)s::uuid[])""",
+      AND o.met_at IS NOT NULL AND p.contract_id = ANY(%(contracts)s::uuid[])
+      AND NOT EXISTS (SELECT FROM handover_handover h WHERE h.outcome_id = o.id AND h.kind = 'usage')""",
     order="o.settled_at, o.id",
 )
 
@@ -103,7 +106,7 @@ def _read(cursor: CursorWrapper, reading: Reading, now: datetime) -> bool:
     until = advance(cursor, JOURNAL, reading)
     if until > reading.position:
         span: dict[str, int | datetime] = {"after": reading.position, "until": until, "now": now}
-        cursor.execute(_JUST_CONFIRMED, span)
+        cursor.execute(_JUST_CONFIRMED, {**span, "limit": None})
         cursor.execute(_REVERSED, span)
         reading.position = until
     if (reading.position, reading.gap_end) == before:
@@ -129,7 +132,10 @@ def _look_up(cursor: CursorWrapper, now: datetime) -> bool:
             "customers": sorted({one.customer_id for one in contracts}),
             "contracts": sorted({one.pk for one in contracts}),
             "now": now,
+            "limit": LOOK_UP,
         },
     )
+    if cursor.rowcount == LOOK_UP:
+        return True  # There may be more of them.
     Covered.objects.filter(pk__in=[one.pk for one in ready]).update(looked_up_at=now)
     return True

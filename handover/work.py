@@ -104,11 +104,17 @@ def _hand_over(target: str, clock: Clock, in_time: Callable[[], bool], report: R
         tell = _tell_lago if target == Target.LAGO_EVENTS else _tell_stripe
         problem: Later | None = None
         told = False
+        done: dict[str, list[int]] = defaultdict(list)
         for one, result in tell(claimed, clock, _until(begun + LEASE / 2, clock)):
-            record(one, result, now=clock(), report=report)
             told |= not isinstance(result, Later)
+            if isinstance(result, Done):
+                done[result.note].append(one.id)
+                continue
+            put_off(one, result, now=clock(), report=report)
             if isinstance(result, Later) and result.stops:
                 problem = problem or result
+        for note, ids in done.items():
+            finish(ids, note, now=clock(), report=report)
         if problem is not None:
             _leave_alone(target, problem, clock())
             report.stopped[target] = problem.reason
@@ -170,15 +176,15 @@ def _tell_of_customer(lane: Sequence[Claimed], in_time: Callable[[], bool]) -> l
 # --- Recorded ---------------------------------------------------------------------------------------------------------
 
 
-def record(one: Claimed, result: Result, *, now: datetime, report: Report) -> None:
-    """Store how an attempt went. A result that comes after its lease, when another attempt has begun, counts where it
-    is a success: what is there is there.
-    """
-    row = Handover.objects.filter(pk=one.id, status=WAITING)
-    if isinstance(result, Done):
-        report.done += row.update(status=DONE, finished_at=now, leased_by=None, code="", reason=result.note)
-        return
-    row = row.filter(leased_by=one.token)
+def finish(ids: Sequence[int], note: str, *, now: datetime, report: Report) -> None:
+    """Store that these are there. That counts also where it comes after the lease, when another attempt has begun."""
+    rows = Handover.objects.filter(pk__in=ids, status=WAITING)
+    report.done += rows.update(status=DONE, finished_at=now, leased_by=None, code="", reason=note)
+
+
+def put_off(one: Claimed, result: Refused | Later, *, now: datetime, report: Report) -> None:
+    """Store why an attempt came to nothing, unless another has begun meanwhile."""
+    row = Handover.objects.filter(pk=one.id, status=WAITING, leased_by=one.token)
     # What was certainly not taken leaves no doubt, unless an earlier attempt does.
     doubt = {} if one.again or (isinstance(result, Later) and result.uncertain) else {"uncertain_since": None}
     if isinstance(result, Refused):

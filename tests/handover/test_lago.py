@@ -11,7 +11,8 @@ from contracts.agreements import ID_PREFIX as CONTRACT_PREFIX
 from contracts.clocks import create_clock
 from handover import work
 from handover.claim import LEASE, Connections, claim
-from handover.models import Handover, Receiver
+from handover.models import Covered, Handover, Receiver
+from handover.results import Refused
 from handover.work import hand_over_due
 from invoicing import billing
 from invoicing.models import LineOutcome
@@ -174,6 +175,19 @@ def test_what_is_taken_up_and_not_sent_in_time_waits(
     assert counted(hand_over_due(NOW + MINUTE)) == (1, 0, 0)
 
 
+def test_what_was_confirmed_before_is_looked_up_in_portions(
+    world: World, lago: LagoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handover.feed.LOOK_UP", 7)
+    acme, beta = world.customer(), world.customer("beta")
+    for one in (acme, beta):
+        world.contract(one, pass_on="lago_events")
+    outcomes = [*world.outcomes(acme, 10, MARCH), *world.outcomes(beta, 11, MARCH)]
+    assert hand_over_due(NOW).done == 21
+    assert lago.ids() == sorted(map(public, outcomes))
+    assert Covered.objects.filter(looked_up_at=None).count() == 0
+
+
 def test_at_most_a_hundred_at_once(world: World, lago: LagoServer) -> None:
     acme = world.customer()
     world.contract(acme, pass_on="lago_events")
@@ -305,7 +319,7 @@ def test_who_dies_in_the_middle_leaves_what_is_told_once(world: World, lago: Lag
     hand_over_due(NOW + LEASE)
     assert rows() == [("usage", "done", "")] and len(lago.events) == 1
     # Who was only slow finds it told: there is nothing left to say.
-    work.record(claimed, work.Refused("x", "y"), now=NOW + LEASE, report=work.Report())
+    work.put_off(claimed, Refused("x", "y"), now=NOW + LEASE, report=work.Report())
     assert rows() == [("usage", "done", "")]
 
 
