@@ -111,13 +111,14 @@ def note_refunds(seen: StripeInvoice, client: Client, clock: Clock) -> str:
     open_ones = Operation.objects.filter(customer=seen.invoice.customer_id, finished_at=None)
     if open_ones.filter(kind__in=(Operation.Kind.CREDIT_NOTE, Operation.Kind.REFUND)).exists():
         raise Later("A credit note of the customer is being made so at Stripe.", code="credit_note_under_way")
-    said = refunds_beyond(seen, _refunded(seen, client))
+    said = refunds_beyond(seen, refunded(seen, client))
     if said:
         differs(seen, said, now=clock())
     return said
 
 
-def _refunded(seen: StripeInvoice, client: Client) -> int:
+def refunded(seen: StripeInvoice, client: Client) -> int:
+    """What was paid back of an invoice at Stripe, in its units."""
     amount = 0
     for intent in _intents(seen, client):
         found = ask(lambda intent=intent: _all(client.v1.refunds.list({"payment_intent": intent, "limit": 100})))  # type: ignore[misc]

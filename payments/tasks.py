@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from payments import dunning, events, mails, operations, watching
+from payments import dunning, events, mails, operations, reconciliation, watching
 
 
 @shared_task(name="payments.sync_due", ignore_result=True)
@@ -40,3 +40,10 @@ def see_to_unpaid() -> None:
 def send_mails() -> None:
     """Send the mails that wait."""
     mails.send_due(timezone.now())
+
+
+# Many documents take longer than other tasks may; a message that comes again meanwhile finds a run under way.
+@shared_task(name="payments.reconcile", ignore_result=True, soft_time_limit=4 * 3600, time_limit=4 * 3600 + 60)
+def reconcile() -> None:
+    """Compare everything with Stripe, and keep what differs."""
+    reconciliation.reconcile(timezone.now)
