@@ -2,14 +2,19 @@
 known again, and nothing of it is made a second time.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 
+from access import ids
 from contracts.models import Customer
-from invoicing.models import Invoice
+from invoicing.models import CreditAllocation, Invoice
+from invoicing.refusals import INVOICE_PREFIX, NOTE_PREFIX
 from payments import mirror, operations
+from payments.credit_notes import METADATA as NOTE_METADATA
 from payments.models import Connection, Operation, Step, StripeCustomer
 
 # The calls of which Stripe is asked whether they happened, before any of them is made.
@@ -31,6 +36,22 @@ def customer(ours: Customer, theirs: dict[str, Any], connection: Connection, *, 
     return new
 
 
+def _ask_first(operation: Operation, names: Iterable[str], created: int, *, now: datetime) -> None:
+    """Have the operation ask Stripe of each of these calls whether it happened, and go on."""
+    for name in names:
+        Step.objects.get_or_create(
+            operation=operation,
+            name=name,
+            epoch=1,
+            defaults={
+                "key": f"{operation.public_id}.{name}.1",
+                "begun_at": datetime.fromtimestamp(created, UTC) - _SKEW,
+                "stale": True,
+            },
+        )
+    operations.retry(operation.id, now=now, by="reconciliation")
+
+
 @transaction.atomic
 def invoice(ours: Invoice, theirs: dict[str, Any], connection: Connection, *, now: datetime) -> None:
     """Take an invoice at Stripe for ours, whose id it bears.
@@ -42,12 +63,32 @@ def invoice(ours: Invoice, theirs: dict[str, Any], connection: Connection, *, no
     if operation is None or operation.finished_at is not None:
         mirror.note(ours.id, connection, theirs, now=now)
         return
-    begun_at = datetime.fromtimestamp(theirs["created"], UTC) - _SKEW
-    for name in _STEPS:
-        Step.objects.get_or_create(
-            operation=operation,
-            name=name,
-            epoch=1,
-            defaults={"key": f"{operation.public_id}.{name}.1", "begun_at": begun_at, "stale": True},
-        )
-    operations.retry(operation.id, now=now, by="reconciliation")
+    _ask_first(operation, _STEPS, theirs["created"], now=now)
+
+
+@transaction.atomic
+def credit(theirs: dict[str, Any], *, on_balance: bool, now: datetime) -> CreditAllocation | None:
+    """The same of a credit note at Stripe, or with ``on_balance`` of a transaction of a customer's balance: what of our
+    note it is, where that is still to be made so. None for any other.
+    """
+    told = theirs.get("metadata") or {}
+    note, invoice = (
+        _decoded(NOTE_PREFIX, told.get(NOTE_METADATA)),
+        _decoded(INVOICE_PREFIX, told.get("holdfast_invoice")),
+    )
+    allocation = CreditAllocation.objects.filter(credit_note=note, invoice=invoice, stripe=None).first()
+    operation = Operation.objects.filter(
+        kind=Operation.Kind.CREDIT_NOTE, credit_note=note, finished_at=None, steps=None
+    ).first()
+    if note is None or allocation is None or operation is None:
+        return None
+    name = f"balance.{allocation.pk}" if on_balance else f"credit_note.{allocation.pk}"
+    _ask_first(operation, [name], theirs["created"], now=now)
+    return allocation
+
+
+def _decoded(prefix: str, text: Any) -> UUID | None:
+    try:
+        return ids.decode(prefix, str(text or ""))
+    except ValueError:
+        return None

@@ -167,7 +167,7 @@ def credit_problems(row: StripeCredit, theirs: Theirs, invoice_id: str | None) -
             type="credit_note",
             document=credit.public_id(note),
             number=note.number or "",
-            stripe_id=row.stripe_id,
+            stripe_id=row.stripe_id or "",
         )
 
     again = "Write it there anew by hand, for the amount that is missing, and note its id."

@@ -151,6 +151,10 @@ class Comparison:
                 stripe_id=theirs["id"],
             )
         )
+        # Credit that was put on the balance before the backup was restored is not put there again.
+        found = self.client.v1.customers.balance_transactions.list
+        for one in ask(lambda: list(found(theirs["id"], {"limit": PAGE}).auto_paging_iter())):
+            self._adopted_credit(plain(one), on_balance=True)
         return StripeCustomer.objects.select_related("customer").get(customer=ours, **self.account)
 
     def _deleted(self, row: StripeCustomer) -> None:
@@ -366,7 +370,7 @@ class Comparison:
         for page in self.pages("credit_notes"):
             rows = StripeCredit.objects.select_related("allocation__invoice__customer", "allocation__credit_note")
             known = {row.stripe_id: row for row in rows.filter(stripe_id__in=[one["id"] for one in page])}
-            seen |= known.keys()
+            seen |= {one["id"] for one in page}
             invoices = {row.stripe_id: row for row in self._rows(stripe_id__in=[one["invoice"] for one in page])}
             ids = dict(
                 StripeInvoice.objects.filter(
@@ -377,11 +381,11 @@ class Comparison:
                 row = known.get(theirs["id"])
                 if row is not None:
                     self.found += comparing.credit_problems(row, theirs, ids.get(row.allocation.invoice_id))
-                elif theirs["invoice"] in invoices and theirs["status"] != "void":
-                    self._unknown_credit(invoices[theirs["invoice"]], theirs)
+                elif theirs["status"] != "void" and not self._adopted_credit(theirs, on_balance=False):
+                    self._unknown_credit(invoices.get(theirs["invoice"]), theirs)
         missing = StripeCredit.objects.filter(stripe_id__startswith="cn_", **self.account).exclude(stripe_id__in=seen)
         for row in missing.select_related("allocation__invoice__customer", "allocation__credit_note"):
-            if self.read("credit_notes", row.stripe_id) is None:
+            if self.read("credit_notes", row.stripe_id or "") is None:
                 note = row.allocation.credit_note
                 self.found.append(
                     Found(
@@ -394,13 +398,15 @@ class Comparison:
                         type="credit_note",
                         document=credit.public_id(note),
                         number=note.number or "",
-                        stripe_id=row.stripe_id,
+                        stripe_id=row.stripe_id or "",
                     )
                 )
 
-    def _unknown_credit(self, seen: StripeInvoice, theirs: Theirs) -> None:
-        if self.busy([seen.invoice.customer_id]) or StripeCredit.objects.filter(stripe_id=theirs["id"]).exists():
+    def _unknown_credit(self, seen: StripeInvoice | None, theirs: Theirs) -> None:
+        if seen is None or self.busy([seen.invoice.customer_id]):
             return
+        if StripeCredit.objects.filter(stripe_id=theirs["id"]).exists():
+            return  # it was made meanwhile
         self.found.append(
             of_invoice(
                 Kind.UNKNOWN,
@@ -411,6 +417,27 @@ class Comparison:
                 "Somebody wrote it there: write the same here and skip its operation, or void the one there.",
             )
         )
+
+    def _adopted_credit(self, theirs: Theirs, *, on_balance: bool) -> bool:
+        allocation = adopting.credit(theirs, on_balance=on_balance, now=self.clock())
+        if allocation is None:
+            return False
+        note = allocation.credit_note
+        self.going_on |= set(note.stripe_operations.values_list("pk", flat=True))
+        self.adopted.append(
+            Found(
+                kind=Kind.ADOPTED,
+                about=f"{credit.public_id(note)} {theirs['id']}",
+                what=f"{theirs['id']} bears the id of {note.number} and was not known here. It is now.",
+                way_out="Nothing is to be done.",
+                customer=note.customer,
+                type="credit_note",
+                document=credit.public_id(note),
+                number=note.number or "",
+                stripe_id=theirs["id"],
+            )
+        )
+        return True
 
     def refunds(self) -> None:
         since = int((self.run.begun_at - REFUNDS_OF).timestamp())

@@ -63,8 +63,8 @@ NOTE = (
     "SELECT n.id, i.id, 200, 0, 200 FROM invoicing_creditnote n, invoicing_invoice i WHERE i.status = 'issued'",
 )
 CREDIT = (
-    "INSERT INTO payments_stripecredit (allocation_id, stripe_id, account, livemode, amount, before_payment, to_balance, refunded, outside, refund_id, refund_status, created_at) "
-    "SELECT a.id, 'cn_1', s.account, s.livemode, 200, 200, 0, 0, 0, '', '', now() FROM invoicing_creditallocation a JOIN payments_stripeinvoice s ON s.invoice_id = a.invoice_id",
+    "INSERT INTO payments_stripecredit (allocation_id, stripe_id, account, livemode, amount, before_payment, to_balance, refunded, outside, refund_id, refund_status, advice, mismatch, created_at) "
+    "SELECT a.id, 'cn_1', s.account, s.livemode, 200, 200, 0, 0, 0, '', '', '', '', now() FROM invoicing_creditallocation a JOIN payments_stripeinvoice s ON s.invoice_id = a.invoice_id",
 )
 CORRUPTIONS: list[tuple[str, ...]] = [
     ("a total raised", "the total is 101 at Stripe and 100 here", SEEN.format("total = total + 1", "paid")),

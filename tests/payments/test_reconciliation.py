@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from decimal import Decimal
 from io import StringIO
 
 import pytest
@@ -9,7 +10,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from contracts.models import Customer
-from invoicing.models import Invoice
+from invoicing.credit_notes import Goodwill, goodwill
+from invoicing.credit_notes import refund as pay_back
+from invoicing.models import CreditNote, Invoice
 from invoicing.payment import mark_paid
 from invoicing.refusals import public_id
 from invoicing.void import void
@@ -19,9 +22,11 @@ from payments.models import (
     Operation,
     Reconciliation,
     Step,
+    StripeCredit,
     StripeCustomer,
     StripeInvoice,
 )
+from payments.operations import skip
 from tests.payments.conftest import Stripe
 from tests.payments.test_events import opened, status, told
 from tests.thawed import thawed
@@ -43,7 +48,7 @@ def found(stripe: Stripe) -> list[tuple[str, str]]:
 
 
 def writes(stripe: Stripe, since: int) -> list[str]:
-    reading = ("list", "retrieve", "search", "lines")
+    reading = ("list", "retrieve", "search", "lines", "balance_transactions")
     return [route for route, _ in stripe.server.log[since:] if route.split(".")[1] not in reading]
 
 
@@ -122,8 +127,6 @@ def test_an_open_one_that_is_paid_here(stripe: Stripe, acme: Customer) -> None:
     [(invoice, _)] = opened(stripe, acme, "10.00")
     mark_paid(invoice.id, now=stripe.now)
     assert found(stripe) == []  # its operation waits
-    from payments.operations import skip
-
     skip(Operation.objects.get(kind="paid").id, reason="by hand", now=stripe.now, by="anna")
     assert found(stripe) == [("status", "It is open at Stripe and paid here.")]
 
@@ -219,8 +222,6 @@ def test_a_draft_that_nothing_finalises(stripe: Stripe, acme: Customer) -> None:
     stripe.issue(acme, "10.00")
     stripe.sync()
     assert found(stripe) == []
-    from payments.operations import skip
-
     skip(Operation.objects.get().id, reason="by hand", now=stripe.now, by="anna")
     assert [kind for kind, _ in found(stripe)] == ["draft"]
     stripe.server.dashboard().delete_draft(StripeInvoice.objects.get().stripe_id)
@@ -269,7 +270,8 @@ def forget(stripe: Stripe, *, customer: bool = True) -> None:
     Step.objects.all().delete()
     if customer:
         StripeCustomer.objects.all().delete()
-    Operation.objects.update(status="waiting", finished_at=None, attempts=0, account="", livemode=None)
+    done = Operation.objects.filter(status="done")
+    done.update(status="waiting", finished_at=None, attempts=0, account="", livemode=None)
 
 
 @pytest.mark.parametrize("later", ["open", "paid", "draft"])
@@ -413,3 +415,74 @@ def test_the_command(stripe: Stripe, acme: Customer) -> None:
 
     Connection.objects.all().delete()
     assert run() == ("Nothing is connected with Stripe: set HOLDFAST_STRIPE_KEY (docs/stripe.md).", 2)
+
+
+# --- Credit -----------------------------------------------------------------------------------------------------------
+
+
+def credited(stripe: Stripe, invoice: Invoice, amount: str) -> CreditNote:
+    """A credit note of ours on an invoice, for the next invoices, made so at Stripe."""
+    note = goodwill(Goodwill(invoice.pk, "sorry", Decimal(amount)), now=stripe.now, by="anna")
+    stripe.until_done()
+    return note
+
+
+def test_credit_agrees_and_what_is_changed_of_it_is_found(stripe: Stripe, acme: Customer) -> None:
+    (_, a), (other, _) = opened(stripe, acme, "10.00", "20.00")
+    stripe.server.dashboard().pay(a)
+    compare(stripe)
+    paid = Invoice.objects.get(status="paid")
+    credited(stripe, paid, "4.00")  # to the balance
+    credited(stripe, other, "5.00")  # off what is open
+    assert found(stripe) == []
+    # The next invoice takes the credit on both sides.
+    stripe.issue(acme, "3.00")
+    stripe.until_done()
+    assert found(stripe) == []
+    rows = list(StripeCredit.objects.order_by("amount"))
+    assert [(row.to_balance, row.before_payment) for row in rows] == [(400, 0), (0, 500)]
+    StripeCredit.objects.filter(pk=rows[0].pk).update(amount=300, to_balance=300)
+    StripeCredit.objects.filter(pk=rows[1].pk).update(stripe_id="cn_gone")
+    kinds = sorted(kind for kind, _ in found(stripe))
+    assert kinds == ["missing", "total", "unknown"]
+
+
+def test_paid_back_there_and_then_written_here(stripe: Stripe, acme: Customer) -> None:
+    """The way out that the finding names leads out: no credit is left over, and nothing went back twice."""
+    [(invoice, stripe_id)] = opened(stripe, acme, "10.00")
+    stripe.server.dashboard().pay(stripe_id)
+    refund = stripe.server.dashboard().refund(stripe_id, 400)
+    assert [kind for kind, _ in found(stripe)] == ["refunded"]
+    note = credited(stripe, invoice, "4.00")
+    pay_back(note.pk, None, refund["id"], now=stripe.now, by="anna")
+    stripe.until_done()
+    assert found(stripe) == []
+    assert stripe.server.books().invoices[stripe_id].refunded == 400
+    assert stripe.server.books().balances[StripeCustomer.objects.get().stripe_id, "usd"] == 0
+
+
+@pytest.mark.parametrize("way", ["balance", "credit_note"])
+def test_a_restored_backup_gives_no_credit_twice(stripe: Stripe, acme: Customer, way: str) -> None:
+    [(invoice, stripe_id)] = opened(stripe, acme, "10.00")
+    stripe.server.dashboard().pay(stripe_id)
+    compare(stripe)
+    if way == "balance":
+        # One that never came to Stripe: its credit is on the balance there.
+        invoice = stripe.issue(acme, "20.00")
+        mark_paid(invoice.id, now=stripe.now)
+        for operation in Operation.objects.filter(invoice=invoice):
+            skip(operation.id, reason="elsewhere", now=stripe.now, by="anna")
+    note = goodwill(Goodwill(invoice.pk, "sorry", Decimal("4.00")), now=stripe.now, by="anna")
+    stripe.until_done()
+    assert note.status == "issued"
+    before = (dict(stripe.server.books().balances), len(stripe.v1.credit_notes.list().data))
+    with thawed():
+        StripeCredit.objects.all().delete()
+    forget(stripe)
+    stripe.pass_time(days=2)
+    run = compare(stripe)
+    assert run.adopted >= 3, findings.text(run)
+    stripe.until_done()
+    assert (dict(stripe.server.books().balances), len(stripe.v1.credit_notes.list().data)) == before
+    assert StripeCredit.objects.count() == 1
+    assert found(stripe) == []

@@ -308,10 +308,7 @@ CORRUPTIONS: list[tuple[str, str, str, tuple[str, ...]]] = [
      (HANDED_OVER.format("j.outcome_id, 1", "outcomes_journal j WHERE j.from_state = 'confirmed' AND j.to_state = 'reversed' LIMIT 1"),
       "INSERT INTO handover_reading (position, gap_writers) SELECT max(id), '{}' FROM outcomes_journal")),
     # --- Stripe
-    ("another total at Stripe", "stripe", "the total is 7 at Stripe and",
-     ("INSERT INTO payments_stripeinvoice (invoice_id, account, livemode, stripe_id, status, collection_method, total, tax, amount_due, amount_paid, amount_remaining, "
-      "carried, taken, hosted_url, pdf_url, attempt_count, last_failure, failed_charges, mismatch, seen_at) "
-      f"SELECT {invoice('hooli')}, 'acct_1', false, 'in_1', 'open', 'send_invoice', 7, 0, 7, 0, 7, 0, 0, '', '', 0, '', '[]', '', now()",)),
+    ("another total at Stripe", "stripe", "the total is 7 at Stripe and", (f"UPDATE payments_stripeinvoice SET total = 7 WHERE invoice_id = {invoice('hooli')}",)),
     ("credit that never was", "credit", "and none was", (f"""UPDATE invoicing_invoice SET credits = '[{{"number": "CN-000001", "amount_minor": 5}}]' WHERE id = {invoice('hooli')}""",)),
 ]  # fmt: skip
 
