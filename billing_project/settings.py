@@ -285,6 +285,7 @@ CELERY_BEAT_SCHEDULE = {
     "sync with Stripe": {"task": "payments.sync_due", "schedule": 2.0, "options": {"expires": 10}},
     "work Stripe's webhooks": {"task": "payments.work_events", "schedule": 2.0, "options": {"expires": 10}},
     "look at what is open at Stripe": {"task": "payments.look_due", "schedule": 300.0, "options": {"expires": 300}},
+    "compare all with Stripe": {"task": "payments.reconcile", "schedule": crontab(hour=2, minute=47)},
     "sweep Stripe's webhooks": {"task": "payments.sweep_events", "schedule": 3600.0},
     "ask Stripe for taxes": {"task": "payments.look_up_taxes", "schedule": 60.0, "options": {"expires": 60}},
     "see to unpaid invoices": {"task": "payments.see_to_unpaid", "schedule": 60.0, "options": {"expires": 120}},

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from access import ids
-from invoicing.models import Invoice
+from invoicing.models import CreditApplication, Invoice
 from invoicing.refusals import INVOICE_PREFIX
 from payments import collecting, mirror, units
 from payments.client import ask, plain
@@ -111,13 +111,14 @@ def note_refunds(seen: StripeInvoice, client: Client, clock: Clock) -> str:
     open_ones = Operation.objects.filter(customer=seen.invoice.customer_id, finished_at=None)
     if open_ones.filter(kind__in=(Operation.Kind.CREDIT_NOTE, Operation.Kind.REFUND)).exists():
         raise Later("A credit note of the customer is being made so at Stripe.", code="credit_note_under_way")
-    said = refunds_beyond(seen, _refunded(seen, client))
+    said = refunds_beyond(seen, refunded(seen, client))
     if said:
         differs(seen, said, now=clock())
     return said
 
 
-def _refunded(seen: StripeInvoice, client: Client) -> int:
+def refunded(seen: StripeInvoice, client: Client) -> int:
+    """What was paid back of an invoice at Stripe, in its units."""
     amount = 0
     for intent in _intents(seen, client):
         found = ask(lambda intent=intent: _all(client.v1.refunds.list({"payment_intent": intent, "limit": 100})))  # type: ignore[misc]
@@ -126,14 +127,19 @@ def _refunded(seen: StripeInvoice, client: Client) -> int:
 
 
 def refunds_beyond(seen: StripeInvoice, refunded: int) -> str:
-    """What to say where so much was paid back of an invoice at Stripe, in its units, and our notes say less."""
-    ours = StripeCredit.objects.filter(allocation__invoice=seen.invoice_id).aggregate(
-        refunded=Sum("refunded"), outside=Sum("outside")
-    )
-    known = (ours["refunded"] or 0) + (ours["outside"] or 0)
+    """What to say where so much was paid back of an invoice at Stripe, in its units, and our notes say less: what they
+    had paid back there, what is outside Stripe's part, and what a person noted as paid back.
+    """
+    currency = seen.invoice.currency
+    parts = StripeCredit.objects.filter(allocation__invoice=seen.invoice_id)
+    sums = parts.aggregate(refunded=Sum("refunded"), outside=Sum("outside"))
+    by_hand = CreditApplication.objects.filter(
+        invoice=None, live=True, credit_note__allocations__invoice=seen.invoice_id
+    ).exclude(reference__in=parts.exclude(refund_id="").values("refund_id"))
+    noted = by_hand.aggregate(sum=Sum("amount_minor"))["sum"] or 0
+    known = (sums["refunded"] or 0) + (sums["outside"] or 0) + units.to_stripe(noted, currency)
     if refunded <= known:
         return ""
-    currency = seen.invoice.currency
     return (
         f"{units.told(refunded, currency)} of invoice {seen.invoice.number} were paid back at Stripe, and our credit "
         f"notes paid back {units.told(known, currency)}. {REFUND_WAY_OUT}"
@@ -141,7 +147,8 @@ def refunds_beyond(seen: StripeInvoice, refunded: int) -> str:
 
 
 REFUND_WAY_OUT: Final = (
-    "Write a credit note over the difference, to be refunded, and note the refund on it: it was made at Stripe."
+    "Write a credit note over the difference, for the next invoices, and note on it that it was paid back, with the id "
+    "of the refund."
 )
 
 

@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from payments import dunning, events, mails, operations, tax, watching
+from payments import dunning, events, mails, operations, reconciliation, tax, watching
 
 
 @shared_task(name="payments.sync_due", ignore_result=True)
@@ -46,3 +46,10 @@ def send_mails() -> None:
 def look_up_taxes() -> None:
     """Ask Stripe Tax for whose rates are not known, or not since yesterday."""
     tax.look_up_due(timezone.now())
+
+
+# Many documents take longer than other tasks may; a message that comes again meanwhile finds a run under way.
+@shared_task(name="payments.reconcile", ignore_result=True, soft_time_limit=4 * 3600, time_limit=4 * 3600 + 60)
+def reconcile() -> None:
+    """Compare everything with Stripe, and keep what differs."""
+    reconciliation.reconcile(timezone.now)

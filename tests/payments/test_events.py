@@ -296,7 +296,8 @@ def test_what_was_paid_back_there_without_us(stripe: Stripe, acme: Customer, hoo
     hooks.through(duplicate=3)
     assert invoice.stripe.mismatch == (
         f"USD 2.50 of invoice {invoice.number} were paid back at Stripe, and our credit notes paid back USD 0.00. "
-        "Write a credit note over the difference, to be refunded, and note the refund on it: it was made at Stripe."
+        "Write a credit note over the difference, for the next invoices, and note on it that it was paid back, with "
+        "the id of the refund."
     )
     assert told("sync.mismatch") == 1
     assert status(invoice) == "paid"

@@ -11,13 +11,14 @@ from contracts.conditions import create_condition_version
 from contracts.customers import CustomerFields, put_customer
 from contracts.prices import PriceFields
 from contracts.rate_cards import RateCardFields, put_rate_card
-from invoicing import billing
+from invoicing import billing, credit
 from invoicing.credit_notes import Goodwill, goodwill
 from invoicing.models import Invoice, Status
 from invoicing.void import void
 from outcomes import imports
 from outcomes.evaluation import evaluate_waiting
 from outcomes.models import InboxItem, Outcome
+from payments.models import StripeInvoice
 from settlement.disputes import raise_dispute, resolve
 from settlement.holds import Target, place, release
 from settlement.sweep import settle_due
@@ -99,6 +100,7 @@ def make() -> None:
     send([keyless | {"id": "unknown", "customer": "nobody"}], now=MARCH)
     waiting = {"id": "waits", "type": "closed", "customer": "hooli", "time": MARCH, "data": {"ticket": "waits"}}
     send([waiting], now=MARCH)
+    at_stripe()
 
 
 def hold_and_dispute() -> None:
@@ -123,6 +125,18 @@ def hold_and_dispute() -> None:
         dispute = raise_dispute(by_ticket(ticket).pk, reason="no", by="customer", now=START + 43 * DAY)
         if decision:
             resolve(dispute.pk, decision, note="looked into it", by="maria", now=START + 44 * DAY)
+
+
+def at_stripe() -> None:
+    """Some invoices are at Stripe as well, as they are here."""
+    for number, invoice in enumerate(Invoice.objects.exclude(status=Status.DRAFT).order_by("number")):
+        due = invoice.total_minor - credit.applied_to([invoice.id]).get(invoice.id, 0)
+        stands = StripeInvoice.Status.OPEN if invoice.status == Status.ISSUED else StripeInvoice.Status.VOID
+        StripeInvoice.objects.create(
+            invoice=invoice, account="acct_1", livemode=False, stripe_id=f"in_{number}", status=stands,
+            collection_method="send_invoice", total=invoice.total_minor, amount_due=due, amount_remaining=due,
+            seen_at=NOW,
+        )  # fmt: skip
 
 
 def by_ticket(ticket: str) -> Outcome:

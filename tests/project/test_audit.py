@@ -307,6 +307,8 @@ CORRUPTIONS: list[tuple[str, str, str, tuple[str, ...]]] = [
     ("reversed and not taken back", "handed over", "and is reversed, and nobody has noted that",
      (HANDED_OVER.format("j.outcome_id, 1", "outcomes_journal j WHERE j.from_state = 'confirmed' AND j.to_state = 'reversed' LIMIT 1"),
       "INSERT INTO handover_reading (position, gap_writers) SELECT max(id), '{}' FROM outcomes_journal")),
+    # --- Stripe
+    ("another total at Stripe", "stripe", "the total is 7 at Stripe and", (f"UPDATE payments_stripeinvoice SET total = 7 WHERE invoice_id = {invoice('hooli')}",)),
     ("credit that never was", "credit", "and none was", (f"""UPDATE invoicing_invoice SET credits = '[{{"number": "CN-000001", "amount_minor": 5}}]' WHERE id = {invoice('hooli')}""",)),
 ]  # fmt: skip
 
