@@ -381,6 +381,37 @@ def test_more_falls_off_there_than_here(stripe: Stripe, acme: Customer) -> None:
     assert stripe.invoice(following).amount_due == 630
 
 
+def test_credit_covers_what_was_carried(stripe: Stripe, acme: Customer) -> None:
+    """0.30 is to be collected and 5.00 is free: of an invoice that credit covers nothing is to be paid there, too."""
+    paid = stripe.issue(acme, "10.00")
+    mark_paid(paid.id, now=stripe.now)
+    stripe.issue(acme, "0.30")
+    done(stripe)
+    give(stripe, (paid, "5.00"))
+    covered = stripe.issue(acme, "3.00")
+    done(stripe)
+    assert (stripe.invoice(covered).status, balance(stripe)) == ("paid", -170)
+    assert credit.free_credit(acme.id, "USD") == 200
+    following = stripe.issue(acme, "10.00")
+    done(stripe)
+    assert stripe.invoice(following).amount_due == 830
+
+
+def test_credit_on_what_a_later_invoice_collected(stripe: Stripe, acme: Customer) -> None:
+    """The small invoice was collected by the next one before its credit note got there: the one after is less by it."""
+    small = stripe.issue(acme, "0.30")
+    collects = stripe.issue(acme, "10.00")
+    note = give(stripe, (small, "0.30"))
+    done(stripe)
+    assert (parts(note), stripe.invoice(collects).amount_due, balance(stripe)) == ([(0, 30, 0, 0)], 1030, -30)
+    less = stripe.issue(acme, "10.00")
+    done(stripe)
+    assert (stripe.invoice(less).amount_due, balance(stripe)) == (970, 0)
+    give(stripe, (less, "10.00"))
+    done(stripe)
+    assert (stripe.invoice(less).status, balance(stripe)) == ("paid", -30)
+
+
 # --- Currencies -------------------------------------------------------------------------------------------------------
 
 
