@@ -2,6 +2,8 @@
 is no such invoice at Stripe to correct, as credit on the customer's balance.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import stripe
@@ -96,9 +98,10 @@ class _Part:
             return {}
         seen = StripeInvoice.objects.get(pk=self.invoice.pk)
         is_open = theirs["status"] == OPEN
+        refundable = refunds.NOTHING if is_open else refunds.refundable(self.work, theirs["id"])
         there = There(
             remaining=theirs["amount_remaining"] if is_open else 0,
-            refundable=0 if is_open else refunds.refundable(self.work, theirs["id"]),
+            refundable=refundable.amount,
             carried=seen.carried,
         )
         parts = divided(self.wanted, there, free_now=self._units(credit.remaining([self.note.pk])[self.note.pk]))
@@ -112,12 +115,8 @@ class _Part:
                 "holdfast_hash": self.note.content_hash,
             },
         }
-        named = {
-            "credit_amount": parts.to_balance,
-            "refund_amount": parts.refunded,
-            "out_of_band_amount": parts.outside,
-        }
-        return request | {name: amount for name, amount in named.items() if amount}
+        named = {"credit_amount": parts.to_balance, "out_of_band_amount": parts.outside}
+        return request | refundable.request(parts.refunded) | {name: part for name, part in named.items() if part}
 
     def _on_invoice(self, theirs: Theirs) -> Theirs | None:
         """The credit note, made once; None where the invoice changed, so that it is to be divided in another way."""
@@ -155,13 +154,15 @@ class _Part:
 
     def _noted(self, made: Theirs) -> None:
         """Note a credit note as Stripe made it, and what became of its invoice by it."""
-        back = made.get("refunds") or []
-        refunded = sum(one["amount_refunded"] for one in back)
-        outside = made.get("out_of_band_amount") or 0
+        linked = {one["refund"] for one in (self._sent() or {}).get("refunds", [])}
+        found = sorted(made.get("refunds") or [], key=lambda one: one["refund"] not in linked)
+        back = {one["refund"]: one["amount_refunded"] for one in found}
+        refunded, outside = sum(back.values()), made.get("out_of_band_amount") or 0
         parts = Parts(made["pre_payment_amount"], made["post_payment_amount"] - refunded - outside, refunded, outside)
-        refund = refunds.read(self.work, back[0]["refund"]) if back else None
         theirs = self._invoice()
-        self._record(made["id"], parts, theirs=theirs, refund=refund)
+        # The one that the note itself made, and which may yet fail, comes last.
+        refund = refunds.read(self.work, list(back)[-1]) if back else None
+        self._record(made["id"], parts, theirs=theirs, back=back, refund=refund)
 
     # --- Without one --------------------------------------------------------------------------------------------------
 
@@ -194,7 +195,13 @@ class _Part:
 
     @transaction.atomic
     def _record(
-        self, stripe_id: str | None, parts: Parts, *, theirs: Theirs | None = None, refund: Theirs | None = None
+        self,
+        stripe_id: str | None,
+        parts: Parts,
+        *,
+        theirs: Theirs | None = None,
+        back: Mapping[str, int] = MappingProxyType({}),
+        refund: Theirs | None = None,
     ) -> None:
         """Note what was made, and do here what follows from it, at once."""
         work, now = self.work, self.work.clock()
@@ -217,8 +224,7 @@ class _Part:
         )
         if means is not None:
             self._collected(means)
-            if means.credit_refunded:
-                refunds.record(made, means.credit_refunded, now=now)
+            refunds.record(made, _last(back, means.credit_refunded), now=now)
         advice.give(made, self.wanted, means, theirs, now=now)
         if refund is not None:
             refund_seen(refund, now=now)
@@ -252,3 +258,13 @@ class _Part:
                 f"POST /v1/credit_notes/{credit.public_id(self.note)}/refund before an invoice takes it.",
                 code=problem.code,
             ) from problem
+
+
+def _last(back: Mapping[str, int], amount: int) -> dict[str, int]:
+    """So much of these refunds, the last ones first: what was settled twice was given back by the first."""
+    found = {}
+    for id, refunded in reversed(list(back.items())):
+        if part := min(refunded, amount):
+            found[id] = part
+            amount -= part
+    return found

@@ -189,8 +189,10 @@ def _compare_balance(work: Work, invoice: Invoice, customer_id: str, theirs: The
     """Raise `Mismatch` where the customer's balance at Stripe would make what is to be paid differ from ours."""
     balance = _balance(work, customer_id, invoice.currency.lower())
     will_be = max(theirs["total"] + balance, 0)
-    ours = mirror.due_at_issue(invoice) + mirror.carried(invoice, work.connection)
-    if will_be != ours:
+    due, carried = mirror.due_at_issue(invoice), mirror.carried(invoice, work.connection)
+    ours = max(due + carried, 0)
+    # Of an invoice that credit covers, what is left of the credit covers what was carried, too, or a part of it.
+    if will_be > ours or (due and will_be != ours):
         raise Mismatch(
             f"With the customer's balance at Stripe, {_told(balance, invoice)}, {_told(will_be, invoice)} would be to "
             f"pay, and by our credit notes it is {_told(ours, invoice)}. Set the balance right there, and try again."
@@ -211,10 +213,12 @@ def _finalised(work: Work, invoice: Invoice, theirs: Theirs) -> None:
     """Note what Stripe made of it, with what it took from earlier invoices or leaves for later ones."""
     due = mirror.due_at_issue(invoice)
     seen = mirror.note(invoice.id, work.connection, theirs, now=work.clock())
-    if theirs["status"] == StripeInvoice.Status.PAID and due > 0 and (theirs.get("ending_balance") or 0) > 0:
-        seen.carried = theirs["ending_balance"] - mirror.carried(invoice, work.connection)
-    elif theirs["status"] == StripeInvoice.Status.OPEN and theirs["amount_due"] > due:
-        seen.taken = theirs["amount_due"] - due
+    if due > 0:
+        left = (theirs.get("ending_balance") or 0) - mirror.carried(invoice, work.connection)
+    else:
+        # What is left of the balance is credit; only what is to be paid takes off what was carried.
+        left = -theirs["amount_due"]
+    seen.carried, seen.taken = max(left, 0), max(-left, 0)
     seen.save(update_fields=["carried", "taken"])
     mirror.agrees(seen)
 

@@ -2,8 +2,10 @@
 paid back by hand leaves the balance there, and a refund that fails is credit again.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import stripe
 import structlog
@@ -26,19 +28,56 @@ STRIPE = "Stripe"
 FAILED = ("failed", "canceled")
 
 
-def refundable(work: Work, stripe_id: str) -> int:
-    """What is left to refund of what was charged for an invoice, in Stripe's units. What was paid outside Stripe, or by
-    the balance, is not; nor is what the bank disputes.
+@dataclass(frozen=True)
+class Refundable:
+    """What can go back of an invoice's payment, in Stripe's units: ``left`` of what was charged, and ``loose``, refunds
+    that somebody made at Stripe and no credit note names yet, by id.
     """
-    payments = ask(
-        lambda: list(
-            work.v1.invoice_payments.list({"invoice": stripe_id, "status": "paid", "limit": 100}).auto_paging_iter()
-        )
-    )
-    return sum(_left(work, plain(one)["payment"]) for one in payments)
+
+    left: int
+    loose: dict[str, int]
+
+    @property
+    def amount(self) -> int:
+        return self.left + sum(self.loose.values())
+
+    def request(self, amount: int) -> dict[str, Any]:
+        """The parameters of a credit note that give so much back: what was refunded already is not refunded again."""
+        linked = []
+        for id, loose in self.loose.items():
+            part = min(loose, amount)
+            amount -= part
+            if part:
+                linked.append({"refund": id, "amount_refunded": part})
+        return ({"refunds": linked} if linked else {}) | ({"refund_amount": amount} if amount else {})
 
 
-def _left(work: Work, payment: dict[str, Any]) -> int:
+NOTHING: Final = Refundable(0, {})
+
+
+def refundable(work: Work, stripe_id: str) -> Refundable:
+    """What can go back of what was charged for an invoice. What was paid outside Stripe, or by the balance, can not;
+    nor can what the bank disputes.
+    """
+    found = work.v1.invoice_payments.list({"invoice": stripe_id, "status": "paid", "limit": 100})
+    payments = ask(lambda: list(found.auto_paging_iter()))
+    charges = [charge for one in payments if (charge := _charge(work, plain(one)["payment"])) is not None]
+    left = sum(charge["amount_captured"] - charge["amount_refunded"] for charge in charges)
+    loose: dict[str, int] = {}
+    for id in [charge["id"] for charge in charges if charge["amount_refunded"]]:
+        made = ask(lambda id=id: list(work.v1.refunds.list({"charge": id, "limit": 100}).auto_paging_iter()))  # type: ignore[misc]
+        loose |= {one.id: one.amount for one in reversed(made) if one.status not in FAILED}
+    if loose:
+        notes = work.v1.credit_notes.list({"invoice": stripe_id, "limit": 100})
+        for note in ask(lambda: list(notes.auto_paging_iter())):
+            for linked in (plain(note).get("refunds") or []) if note.status == "issued" else []:
+                if linked["refund"] in loose:
+                    loose[linked["refund"]] -= linked["amount_refunded"]
+    return Refundable(left, {id: amount for id, amount in loose.items() if amount > 0})
+
+
+def _charge(work: Work, payment: dict[str, Any]) -> dict[str, Any] | None:
+    """The charge of a payment, if money can go back of it."""
     charge: Any = payment.get("charge")
     if payment["type"] == "payment_intent":
         intent = payment["payment_intent"]
@@ -47,9 +86,7 @@ def _left(work: Work, payment: dict[str, Any]) -> int:
     elif charge is not None:
         id = charge
         charge = plain(ask(lambda: work.v1.charges.retrieve(id)))
-    if not charge or not charge["paid"] or charge.get("disputed"):
-        return 0
-    return int(charge["amount_captured"] - charge["amount_refunded"])
+    return charge if charge and charge["paid"] and not charge.get("disputed") else None
 
 
 def read(work: Work, refund_id: str) -> dict[str, Any]:
@@ -57,32 +94,33 @@ def read(work: Work, refund_id: str) -> dict[str, Any]:
     return plain(ask(lambda: work.v1.refunds.retrieve(refund_id)))
 
 
-def record(made: StripeCredit, amount: int, *, now: datetime) -> None:
-    """Note that Stripe paid back free credit of a note, as a person notes what was paid back by hand; Stripe need not
-    be told. In the caller's transaction, under the customer's lock.
+def record(made: StripeCredit, back: Mapping[str, int], *, now: datetime) -> None:
+    """Note that Stripe paid back free credit of a note, so much by each of these refunds, as a person notes what was
+    paid back by hand; Stripe need not be told. In the caller's transaction, under the customer's lock.
 
     Where less is free a person noted the same credit as paid back meanwhile, and it went back twice: `StripeCredit`
     says so.
     """
     note = made.allocation.credit_note
-    paid_back = units.from_stripe(amount, note.currency)
-    minor = min(paid_back, credit.remaining([note.pk]).get(note.pk, 0))
-    if minor:
-        ours.refund(note.pk, money.from_minor(minor, note.currency), made.refund_id, now=now, by=STRIPE)
-        Operation.objects.filter(
-            kind=Operation.Kind.REFUND,
-            credit_note=note,
-            application__reference=made.refund_id,
-            status=Operation.Status.WAITING,
-        ).update(status=Operation.Status.DONE, finished_at=now)
-    if minor < paid_back:
-        twice = money.major_text(paid_back - minor, note.currency)
-        advice.differs(
-            made,
-            f"Stripe paid back {note.currency} {twice} ({made.refund_id}) that was noted here meanwhile as paid back "
-            "by hand. If both arrived, ask the customer for it.",
-            now=now,
-        )
+    for refund_id, amount in back.items():
+        paid_back = units.from_stripe(amount, note.currency)
+        minor = min(paid_back, credit.remaining([note.pk]).get(note.pk, 0))
+        if minor:
+            ours.refund(note.pk, money.from_minor(minor, note.currency), refund_id, now=now, by=STRIPE)
+            Operation.objects.filter(
+                kind=Operation.Kind.REFUND,
+                credit_note=note,
+                application__reference=refund_id,
+                status=Operation.Status.WAITING,
+            ).update(status=Operation.Status.DONE, finished_at=now)
+        if minor < paid_back:
+            twice = money.major_text(paid_back - minor, note.currency)
+            advice.differs(
+                made,
+                f"Stripe paid back {note.currency} {twice} ({refund_id}) that was noted here meanwhile as paid back by "
+                "hand. If both arrived, ask the customer for it.",
+                now=now,
+            )
 
 
 # --- Paid back by hand ------------------------------------------------------------------------------------------------

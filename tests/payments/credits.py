@@ -86,6 +86,12 @@ def sound(stripe: Stripe) -> None:
 
 def done(stripe: Stripe) -> None:
     """All is made so, and nothing is parked."""
-    stripe.until_done()
-    assert list(Operation.objects.filter(status="parked").values_list("kind", "reason")) == []
+    for _ in range(60):
+        stripe.sync()
+        assert list(Operation.objects.filter(status="parked").values_list("kind", "reason")) == []
+        if not Operation.objects.filter(status="waiting").exists():
+            break
+        stripe.pass_time(minutes=20)
+    else:
+        raise AssertionError(list(Operation.objects.filter(status="waiting").values_list("kind", "code", "reason")))
     sound(stripe)

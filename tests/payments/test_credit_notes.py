@@ -131,7 +131,9 @@ def test_without_a_charge_a_person_pays_it_back(stripe: Stripe, acme: Customer) 
 
 
 def test_only_what_was_charged_is_refunded(stripe: Stripe, acme: Customer) -> None:
-    """40.00 of the invoice came from earlier credit, and 10.00 was refunded by somebody there."""
+    """40.00 of the invoice came from earlier credit, and 10.00 was refunded by somebody there: that is not paid back
+    again.
+    """
     first = stripe.issue(acme, "100.00")
     mark_paid(first.id, now=stripe.now)
     give(stripe, (first, "40.00"))
@@ -142,9 +144,29 @@ def test_only_what_was_charged_is_refunded(stripe: Stripe, acme: Customer) -> No
     mark_paid(second.id, now=stripe.now)
     note = give(stripe, (second, "100.00"), to=BACK)
     done(stripe)
-    assert parts(note) == [(0, 0, 5000, 5000)]
-    assert "USD 50.00 is to be paid back" in StripeCredit.objects.get(allocation__credit_note=note).advice
-    assert credit.remaining([note.pk]) == {note.pk: 5000}
+    assert (parts(note), refunded(stripe, second)) == ([(0, 0, 6000, 4000)], 6000)
+    assert "USD 40.00 is to be paid back" in StripeCredit.objects.get(allocation__credit_note=note).advice
+    assert credit.remaining([note.pk]) == {note.pk: 4000}
+    back = CreditApplication.objects.filter(credit_note=note).order_by("amount_minor")
+    assert [(one.amount_minor, one.reference[:3]) for one in back] == [(1000, "re_"), (5000, "re_")]
+    assert back[1].reference == StripeCredit.objects.get(allocation__credit_note=note).refund_id
+
+
+def test_what_somebody_refunded_there_is_not_refunded_again(stripe: Stripe, acme: Customer) -> None:
+    invoice = stripe.issue(acme, "100.00")
+    done(stripe)
+    pay(stripe, invoice)
+    made = stripe.server.dashboard().refund(stripe_id(invoice), 3000)
+    mark_paid(invoice.id, now=stripe.now)
+    first = give(stripe, (invoice, "20.00"), to=BACK)
+    second = give(stripe, (invoice, "25.00"), to=BACK)
+    done(stripe)
+    assert (parts(first), parts(second)) == ([(0, 0, 2000, 0)], [(0, 0, 2500, 0)])
+    assert refunded(stripe, invoice) == 4500
+    [one] = there(stripe, first)
+    assert (one.refunds[0].refund, one.refunds[0].amount_refunded) == (made["id"], 2000)
+    assert sorted(entry.amount_refunded for entry in there(stripe, second)[0].refunds) == [1000, 1500]
+    assert credit.remaining([first.pk, second.pk]) == {first.pk: 0, second.pk: 0}
 
 
 def test_what_a_person_paid_back_already_is_not_refunded(stripe: Stripe, acme: Customer) -> None:
@@ -379,6 +401,37 @@ def test_more_falls_off_there_than_here(stripe: Stripe, acme: Customer) -> None:
     following = stripe.issue(acme, "10.00")
     done(stripe)
     assert stripe.invoice(following).amount_due == 630
+
+
+def test_credit_covers_what_was_carried(stripe: Stripe, acme: Customer) -> None:
+    """0.30 is to be collected and 5.00 is free: of an invoice that credit covers nothing is to be paid there, too."""
+    paid = stripe.issue(acme, "10.00")
+    mark_paid(paid.id, now=stripe.now)
+    stripe.issue(acme, "0.30")
+    done(stripe)
+    give(stripe, (paid, "5.00"))
+    covered = stripe.issue(acme, "3.00")
+    done(stripe)
+    assert (stripe.invoice(covered).status, balance(stripe)) == ("paid", -170)
+    assert credit.free_credit(acme.id, "USD") == 200
+    following = stripe.issue(acme, "10.00")
+    done(stripe)
+    assert stripe.invoice(following).amount_due == 830
+
+
+def test_credit_on_what_a_later_invoice_collected(stripe: Stripe, acme: Customer) -> None:
+    """The small invoice was collected by the next one before its credit note got there: the one after is less by it."""
+    small = stripe.issue(acme, "0.30")
+    collects = stripe.issue(acme, "10.00")
+    note = give(stripe, (small, "0.30"))
+    done(stripe)
+    assert (parts(note), stripe.invoice(collects).amount_due, balance(stripe)) == ([(0, 30, 0, 0)], 1030, -30)
+    less = stripe.issue(acme, "10.00")
+    done(stripe)
+    assert (stripe.invoice(less).amount_due, balance(stripe)) == (970, 0)
+    give(stripe, (less, "10.00"))
+    done(stripe)
+    assert (stripe.invoice(less).status, balance(stripe)) == ("paid", -30)
 
 
 # --- Currencies -------------------------------------------------------------------------------------------------------
