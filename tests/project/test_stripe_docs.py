@@ -89,13 +89,15 @@ def test_from_an_empty_database_to_a_paid_invoice(tmp_path: Path) -> None:
     assert '"status":"paid"' in said
     assert re.search(r"^http://127\.0\.0\.1:\d+/\S+$", said, re.M), "the page to pay on"
     assert "Webhook secrets    1" in said and "Wrong" not in said
-    assert '"kind": "invoice"' in said and '"status": "done"' in said and '"kind": "paid"' not in said
+    assert '"kind": "invoice"' in said and set(re.findall(r'"status": "(\w+)"', said)) == {"done"}
 
 
 def test_what_the_page_names_is_there() -> None:
     source = Path(typing.cast(str, stripe.params.__file__)).parent / "_webhook_endpoint_create_params.py"
     known = set(re.findall(r'"([a-z_0-9.]+)"', source.read_text()))
-    events = re.findall(r"`((?:invoice|credit_note|refund|charge|customer|invoice_payment)\.[a-z_]+)`", section("With your account"))
+    events = re.findall(
+        r"`((?:invoice|credit_note|refund|charge|customer|invoice_payment)\.[a-z_]+)`", section("With your account")
+    )
     assert len(events) == 16 and set(events) <= known
     assert f"API version `{VERSION}`" in PAGE and "/stripe/webhooks" in PAGE
     for name in re.findall(r"HOLDFAST_(STRIPE_\w+)", PAGE):
