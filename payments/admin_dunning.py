@@ -3,7 +3,6 @@ are asked for, with a reason.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, Final
 
 from django.contrib import admin
@@ -11,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
@@ -92,8 +92,8 @@ class DunningAdmin(Asks, ModelAdmin):
         return found.status
 
     @display(description="Next", empty_value="–")
-    def next_step(self, found: Dunning) -> datetime | None:
-        return None if found.paused_at else found.next_at
+    def next_step(self, found: Dunning) -> str | None:
+        return None if found.paused_at or found.next_at is None else date_format(found.next_at, "DATETIME_FORMAT")
 
     @display(description="Why")
     def why(self, found: Dunning) -> str:
@@ -167,8 +167,9 @@ class DunningMailAdmin(ReadOnly, ModelAdmin):
         return mail.status
 
     @display(description="Next attempt", empty_value="–")
-    def next_attempt(self, mail: DunningMail) -> datetime | None:
-        return mail.next_attempt_at if mail.status == DunningMail.Status.WAITING else None
+    def next_attempt(self, mail: DunningMail) -> str | None:
+        waits = mail.status == DunningMail.Status.WAITING
+        return date_format(mail.next_attempt_at, "DATETIME_FORMAT") if waits else None
 
     @display(description="What it says")
     def text(self, mail: DunningMail) -> SafeString | str:
