@@ -512,29 +512,31 @@ def test_headers_and_html_are_safe(office: Office, smtp: Server, settings: Any, 
 # --- Two workers ------------------------------------------------------------------------------------------------------
 
 
+def together(work: Callable[[], Any], count: int = 4) -> None:
+    """So many workers do the same at the same moment; none of them may fail."""
+    start, problems = threading.Barrier(count), []
+
+    def one() -> None:
+        try:
+            start.wait()
+            work()
+        except Exception as error:  # noqa: BLE001
+            problems.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+
+
 def test_two_workers_make_one_step_and_send_one_mail(committed_world: World) -> None:
     office = Office(committed_world.customer(email="ap@acme.example"))
     at = MARCH_1 + 3 * DAY
     dunning.begin_reminders(MARCH_1 + DAY)
-
-    def together(work: Callable[[], Any], count: int = 4) -> None:
-        start, problems = threading.Barrier(count), []
-
-        def one() -> None:
-            try:
-                start.wait()
-                work()
-            except Exception as error:  # noqa: BLE001
-                problems.append(error)
-            finally:
-                connections.close_all()
-
-        threads = [threading.Thread(target=one) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert problems == []
 
     together(lambda: dunning.see_to_unpaid(at))
     assert (office.dunning.step, DunningMail.objects.count()) == (1, 1)
