@@ -13,6 +13,8 @@ from access.times import format_rfc3339
 from invoicing.models import Invoice, Status
 from payments.models import Dunning, StripeInvoice
 
+_OVER = (Status.PAID, Status.VOID, Status.UNCOLLECTIBLE)
+
 
 def pay_url(invoice: Invoice) -> str:
     """The page at Stripe on which the customer pays the invoice; empty where there is none, or nothing to pay."""
@@ -71,7 +73,7 @@ def _payment_json(invoice: Invoice, seen: StripeInvoice | None, dunning: Dunning
     return {
         "hosted_url": (_page_of(seen) if seen is not None and owed else "") or None,
         "last_failure": None if seen is None or not seen.last_failure else _failure_json(seen),
-        "dunning": None if dunning is None else dunning_json(dunning),
+        "dunning": None if dunning is None else dunning_json(dunning, invoice),
     }
 
 
@@ -79,17 +81,19 @@ def _failure_json(seen: StripeInvoice) -> dict[str, Any]:
     return {"code": seen.last_failure_code or None, "message": seen.last_failure}
 
 
-def dunning_json(dunning: Dunning) -> dict[str, Any]:
-    """A dunning as the API shows it. Once its invoice is paid or void it is over, though it may say so a minute
-    later.
+def dunning_json(dunning: Dunning, invoice: Invoice) -> dict[str, Any]:
+    """A dunning as the API shows it. It is over from the moment its invoice is paid, void or given up, though that is
+    noted up to a minute later: then ``ended_at`` is still null.
     """
+    over = dunning.ended_because or (invoice.status if invoice.status in _OVER else "")
+    running = not over and not dunning.paused_at
     return {
         "kind": dunning.kind,
-        "status": dunning.status,
+        "status": "ended" if over else dunning.status,
         "step": dunning.step,
-        "next_at": None if dunning.paused_at else _time(dunning.next_at),
-        "paused_because": dunning.paused_because or None,
-        "ended_because": dunning.ended_because or None,
+        "next_at": _time(dunning.next_at) if running else None,
+        "paused_because": None if over else dunning.paused_because or None,
+        "ended_because": over or None,
         "started_at": _time(dunning.started_at),
         "ended_at": _time(dunning.ended_at),
     }

@@ -16,13 +16,14 @@ DO_NOT_TRY_AGAIN: Final = "do_not_try_again"
 
 NEVER_AGAIN: Final = frozenset(
     {
-        "authentication_required", "highest_risk_level", "incorrect_number", "lost_card", "pickup_card",
-        "revocation_of_all_authorizations", "revocation_of_authorization", "stolen_card", "transaction_not_allowed",
-        DO_NOT_TRY_AGAIN,
+        "authentication_required", "highest_risk_level", "incorrect_number", "invoice_payment_intent_requires_action",
+        "lost_card", "pickup_card", "revocation_of_all_authorizations", "revocation_of_authorization", "stolen_card",
+        "transaction_not_allowed", DO_NOT_TRY_AGAIN,
     }
 )  # fmt: skip
-"""Decline codes after which a means of payment is not charged again: those that Stripe's own retries leave out, too
-(docs.stripe.com/billing/revenue-recovery/smart-retries). The networks fine whoever goes on.
+"""Codes after which a means of payment is not charged again: the decline codes that Stripe's own retries leave out, too
+(docs.stripe.com/billing/revenue-recovery/smart-retries), and what only the customer can confirm. The networks fine
+whoever goes on.
 """
 
 LONGEST: Final = 365

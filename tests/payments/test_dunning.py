@@ -22,6 +22,7 @@ from tests.access.conftest import Api
 from tests.invoicing.conftest import World
 from tests.payments.conftest import Stripe
 from tests.payments.test_collecting import give_card
+from tests.payments.test_reminders import together
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -132,6 +133,16 @@ def test_what_must_not_be_charged_again_is_not(stripe: Stripe, acme: Customer, c
     assert not any("stolen" in one.body for one in outbox.outbox)
     desk.on(21.05)
     assert desk.status == "uncollectible"
+
+
+def test_two_workers_make_one_charge_and_one_mail(stripe: Stripe, acme: Customer, contract: Contract) -> None:
+    desk = Desk(stripe, acme)
+    stripe.pass_time(days=3, hours=1)
+    together(lambda: dunning.see_to_unpaid(stripe.now))
+    assert Operation.objects.filter(kind="charge", invoice=desk.invoice).count() == 2
+    together(stripe.sync)
+    together(lambda: mails.send_due(stripe.now + timedelta(minutes=1)))
+    assert (desk.charges, [one.subject for one in outbox.outbox]) == (2, [FAILED, FAILED])
 
 
 def test_nothing_to_charge_is_looked_for_again(stripe: Stripe, acme: Customer, contract: Contract) -> None:

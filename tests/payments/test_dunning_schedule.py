@@ -86,6 +86,7 @@ def test_days_that_are_none(texts: list[str], said: str) -> None:
         ("revocation_of_all_authorizations", False, True),
         ("authentication_required", False, True),
         ("highest_risk_level", False, True),
+        ("invoice_payment_intent_requires_action", False, True),
         ("do_not_try_again", False, True),
     ],
 )

@@ -26,7 +26,7 @@ from invoicing.payment import mark_paid, mark_uncollectible
 from invoicing.queries import invoice_json
 from invoicing.void import void
 from payments import dunning, mails
-from payments.models import Dunning, DunningMail, Operation
+from payments.models import Dunning, DunningMail, Operation, StripeInvoice
 from settlement import disputes, holds
 from settlement.domain.disputes import REJECTED
 from settlement.holds import Target
@@ -154,6 +154,15 @@ def test_nobody_is_reminded_of_what_stripe_has_not_sent(office: Office) -> None:
     waiting.status, waiting.finished_at = "done", office.now
     waiting.save()
     assert office.on(6) == [FIRST]
+
+
+@pytest.mark.parametrize(("method", "sent"), [("charge_automatically", []), ("send_invoice", [FIRST])])
+def test_what_is_charged_by_itself_is_not_reminded_of(office: Office, method: str, sent: list[str]) -> None:
+    StripeInvoice.objects.create(
+        invoice=office.invoice, account="acct_1", livemode=False, stripe_id="in_1", status="open",
+        collection_method=method, seen_at=MARCH_1,
+    )  # fmt: skip
+    assert office.on(5) == sent
 
 
 # --- How it ends by itself --------------------------------------------------------------------------------------------
@@ -343,6 +352,18 @@ def test_what_the_api_shows(office: Office) -> None:
     }
 
 
+def test_it_is_over_at_once_for_the_api(office: Office) -> None:
+    """Whoever is told that an invoice is paid is not told that it is still pressed for."""
+    office.on(3)
+    dunning.pause(office.dunning.pk, reason="Wait.", by="anna", now=office.now)
+    mark_paid(office.invoice.pk, now=office.now)
+    shown = invoice_json(Invoice.objects.get(), now=office.now)["payment"]["dunning"]
+    assert (shown["status"], shown["ended_because"], shown["paused_because"]) == ("ended", "paid", None)
+    assert (shown["next_at"], shown["ended_at"]) == (None, None)
+    office.on(3.1)
+    assert invoice_json(Invoice.objects.get(), now=office.now)["payment"]["dunning"]["ended_at"] is not None
+
+
 # --- Mail servers -----------------------------------------------------------------------------------------------------
 
 
@@ -512,29 +533,31 @@ def test_headers_and_html_are_safe(office: Office, smtp: Server, settings: Any, 
 # --- Two workers ------------------------------------------------------------------------------------------------------
 
 
+def together(work: Callable[[], Any], count: int = 4) -> None:
+    """So many workers do the same at the same moment; none of them may fail."""
+    start, problems = threading.Barrier(count), []
+
+    def one() -> None:
+        try:
+            start.wait()
+            work()
+        except Exception as error:  # noqa: BLE001
+            problems.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+
+
 def test_two_workers_make_one_step_and_send_one_mail(committed_world: World) -> None:
     office = Office(committed_world.customer(email="ap@acme.example"))
     at = MARCH_1 + 3 * DAY
     dunning.begin_reminders(MARCH_1 + DAY)
-
-    def together(work: Callable[[], Any], count: int = 4) -> None:
-        start, problems = threading.Barrier(count), []
-
-        def one() -> None:
-            try:
-                start.wait()
-                work()
-            except Exception as error:  # noqa: BLE001
-                problems.append(error)
-            finally:
-                connections.close_all()
-
-        threads = [threading.Thread(target=one) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert problems == []
 
     together(lambda: dunning.see_to_unpaid(at))
     assert (office.dunning.step, DunningMail.objects.count()) == (1, 1)
