@@ -1,5 +1,7 @@
 """Confirmed outcomes handed over to Lago, over real HTTP: each once, whatever happens on the way."""
 
+import random
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -247,6 +249,36 @@ def test_what_was_refused_and_is_reversed_needs_nobody(world: World, lago: LagoS
     hand_over_due(NOW + MINUTE)
     assert rows() == [("usage", "dropped", "reversed"), ("reversal", "dropped", "reversed")]
     assert lago.ids() == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_through_any_faults_and_reversals_the_books_come_out_equal(world: World, settings: Any, seed: int) -> None:
+    chance = random.Random(seed)
+    lago = LagoServer(clickhouse=chance.random() < 0.3, places=chance.random() < 0.5)
+    settings.LAGO_URL, settings.LAGO_KEY, settings.WEBHOOK_ALLOW_LOOPBACK = lago.url, lago.key, True
+    customers = [world.customer(key) for key in ("acme", "beta", "gamma")]
+    contracts = {one.pk: world.contract(one, pass_on="lago_events") for one in customers}
+    standing: list[Outcome] = []
+    now = NOW
+    for _ in range(12):
+        standing += [
+            confirmed(world, chance.choice(customers), quantity=Decimal(chance.randint(1, 9)))
+            for _ in range(chance.randint(0, 12))
+        ]
+        for _ in range(chance.randint(0, 2)):
+            if standing:
+                reverse(standing.pop(chance.randrange(len(standing))), now)
+        lago.faults += chance.choices(["", *(one for one in FAULTS if "hang" not in one)], k=3)
+        hand_over_due(now)
+        now += timedelta(minutes=chance.choice([1, 15]))
+    lago.faults.clear()
+    end = until_done(now)
+    sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for one in standing:
+        sums[ids.encode(CONTRACT_PREFIX, contracts[one.customer_id].pk), "resolved_ticket"] += one.quantity or 0
+    assert {key: total for key, total in lago.books().items() if total} == sums
+    holds(end)
+    lago.close()
 
 
 # --- What is not told -------------------------------------------------------------------------------------------------
