@@ -18,14 +18,19 @@ SKEW = timedelta(minutes=5)
 
 
 def want(customer: Customer, *, now: datetime) -> None:
-    """Have the customer made known to Stripe, where it is not; see `stripe_id_of`. Safe to repeat."""
+    """Have the customer made known to Stripe, where it is not; see `stripe_id_of`. Safe to repeat.
+
+    One that was made known before, to an account that is not connected any more, is made known anew.
+    """
+    before = Operation.objects.filter(kind=Operation.Kind.CUSTOMER, customer=customer).order_by("-number").first()
+    number = 1 if before is None else before.number + (before.status == Operation.Status.DONE)
     Operation.objects.get_or_create(
         kind=Operation.Kind.CUSTOMER,
         customer=customer,
         invoice=None,
         credit_note=None,
         application=None,
-        number=1,
+        number=number,
         defaults={"created_at": now},
     )
 

@@ -214,6 +214,29 @@ def test_a_key_that_does_not_hold_stops_nobody_else(
     assert not Receiver.objects.filter(failures__gt=0).exists()
 
 
+def test_with_another_account_connected_what_comes_goes_there(
+    stripe: Stripe, acme: Customer, committed_world: World, settings: Any
+) -> None:
+    met(stripe, committed_world, acme)
+    known(stripe, acme)
+    stripe.pass_time(seconds=6)
+    hand_over_due(stripe.now)
+    account, settings.STRIPE_KEY = stripe.server.add_account()
+    met(stripe, committed_world, acme)
+    hand_over_due(stripe.now)
+    assert rows() == [("usage", "done", ""), ("usage", "waiting", "wrong_account")]
+    connections.connect("live", stripe.now)
+    stripe.pass_time(minutes=2)
+    hand_over_due(stripe.now)
+    assert operations.sync_due(stripe.now) == 1
+    stripe.pass_time(seconds=6)
+    assert counted(hand_over_due(stripe.now)) == (1, 0, 0)
+    there = StripeCustomer.objects.get(customer=acme, account=account)
+    [event] = stripe.server.world(account=account).by_kind["billing.meter_event"].values()
+    assert event["payload"]["stripe_customer_id"] == there.stripe_id
+    assert len(events(stripe)) == 1
+
+
 def test_what_another_account_was_told_is_not_taken_back_here(
     stripe: Stripe, acme: Customer, committed_world: World
 ) -> None:
