@@ -20,6 +20,7 @@ APPS = (
     "handover",
     "portal",
     "simulation",
+    "workplace",
     "billing_project",
 )
 SOURCES = [
