@@ -58,10 +58,13 @@ HELD_CUSTOMERS: Final = "SELECT customer_id FROM settlement_hold WHERE customer_
 HELD_CONDITIONS: Final = (
     "SELECT condition_id FROM settlement_hold WHERE condition_id IS NOT NULL AND released_at IS NULL"
 )
-# Where those are left out before an outcome is looked at.
-NOT_HELD_ITSELF: Final = (
-    "NOT EXISTS (SELECT FROM settlement_hold h WHERE h.outcome_id = o.id AND h.released_at IS NULL)"
-)
+# Whether a hold is on any single outcome.
+HELD_ANY_OUTCOME: Final = "EXISTS (SELECT FROM settlement_hold WHERE outcome_id IS NOT NULL AND released_at IS NULL)"
+# Where those are left out before an outcome is looked at. No look for each outcome where there is nothing to find.
+NOT_HELD_ITSELF: Final = """(
+    NOT %(held_any_outcome)s
+    OR NOT EXISTS (SELECT FROM settlement_hold h WHERE h.outcome_id = o.id AND h.released_at IS NULL)
+)"""
 
 # A row for each hold that ever was and each outcome it covers, for audits: (hold columns of `h`, covered).
 COVERED: Final = """(

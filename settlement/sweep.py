@@ -1,8 +1,8 @@
 """The sweep: book what the clock alone has decided. Outcomes whose window is over are confirmed, stale attempts missed.
 
-Set-wise, in order of `due_at`, SKIP LOCKED, in transactions of a bounded size: any number of sweeps may run at once,
-and one that dies leaves whole batches behind. What is booked carries the planned instant, whenever the sweep got
-round to it.
+Set-wise, in order of `due_at`, SKIP LOCKED, in transactions of a bounded size: any number of sweeps may run at once (a
+second one begins at the other end), and one that dies leaves whole batches behind. What is booked carries the planned
+instant, whenever the sweep got round to it.
 """
 
 from collections import Counter
@@ -36,6 +36,10 @@ from settlement.watermark import (
 
 BATCH = 10_000
 
+# First number of the advisory lock that says which of several batches has the front of what is due: it is tried, never
+# waited for, and decides nothing but where a batch begins. (Others are named in settlement.holds.)
+FRONT_LOCK = 7306
+
 # What is due and whose past is known. The watermarks are read by the same statement (once, not anew for each outcome),
 # which so sees every event accepted before it. The columns come from the locked row itself: a second look at the table
 # would see it as it was when the statement began, before an evaluation that committed meanwhile.
@@ -67,6 +71,9 @@ AND (NOT o.single OR (
 ) = 0)
 """
 _FIRST = "ORDER BY o.due_at, o.id LIMIT %(batch)s FOR UPDATE OF o SKIP LOCKED"
+# From the other end, for a batch beside one that has the front: so neither passes over what the other has locked, and
+# they meet in the middle.
+_LAST = "ORDER BY o.due_at DESC, o.id DESC LIMIT %(batch)s FOR UPDATE OF o SKIP LOCKED"
 
 # Where to begin. What became final stands in the index until vacuum comes by, so this may pass over many entries: once
 # in a sweep, where every statement would.
@@ -96,7 +103,7 @@ noted AS (
         NULL, '', '', due_at, %(now)s
     FROM settled ORDER BY due_at, id
 )
-SELECT to_state, count(*), max(due_at) FROM settled GROUP BY to_state
+SELECT to_state, count(*), min(due_at), max(due_at) FROM settled GROUP BY to_state
 """
 
 
@@ -105,6 +112,7 @@ class _Statements:
     """The sweep's statements over the rows that one of the FROM clauses above gives."""
 
     settle: str
+    settle_last: str
     queued: str
     open_partitions: str
     open: str
@@ -113,9 +121,10 @@ class _Statements:
 def _statements(whose: str) -> _Statements:
     due = whose + _IS_DUE
     alone = f"AND o.queue IS NULL AND o.state = 'provisional' {_IN_TURN}"
-    by_itself = f"SELECT o.id, o.due_at, o.settles_at {due} {alone} {_FIRST}"
+    by_itself = f"SELECT o.id, o.due_at, o.settles_at {due} {alone}"
     return _Statements(
-        settle=f"WITH old AS MATERIALIZED ({by_itself}), {_SETTLED}",
+        settle=f"WITH old AS MATERIALIZED ({by_itself} {_FIRST}), {_SETTLED}",
+        settle_last=f"WITH old AS MATERIALIZED ({by_itself} {_LAST}), {_SETTLED}",
         queued=f"SELECT o.id {due} AND o.queue IS NOT NULL {_IN_TURN} {_FIRST}",
         open_partitions=f"SELECT DISTINCT o.partition {due} {_OPEN}",
         open=f"SELECT o.id {due} {_OPEN} AND o.partition = %(partition)s {_FIRST}",
@@ -202,20 +211,25 @@ def _earliest_due(until: datetime) -> datetime | None:
 
 
 class _Kept(NamedTuple):
-    """What nothing is booked of, as ids, and the customers for whom settlement waits longer."""
+    """Whether the batch has the front, what nothing is booked of, as ids, and the customers for whom settlement waits
+    longer.
+    """
 
+    front: bool
     paused: list[int]
     clocked: list[int]
     unheard: list[int]
     held_customers: list[int]
     held_conditions: list[int]
+    held_any_outcome: bool
     graced: list[int]
 
 
 # All of it by one question: each batch asks, and most are small.
 _KEPT = f"""
-SELECT ARRAY({PAUSED}), ARRAY(SELECT customer_id FROM ({OWN_NOWS}) AS own), ARRAY({backfill.UNFINISHED}),
-    ARRAY({holds.HELD_CUSTOMERS}), ARRAY({holds.HELD_CONDITIONS}), ARRAY({GRACED})
+SELECT pg_try_advisory_xact_lock({FRONT_LOCK}, 0),
+    ARRAY({PAUSED}), ARRAY(SELECT customer_id FROM ({OWN_NOWS}) AS own), ARRAY({backfill.UNFINISHED}),
+    ARRAY({holds.HELD_CUSTOMERS}), ARRAY({holds.HELD_CONDITIONS}), {holds.HELD_ANY_OUTCOME}, ARRAY({GRACED})
 """
 
 
@@ -235,6 +249,7 @@ def _scope(
         "now": now,
         "since": since,
         "until": until,
+        "front": kept.front or only is not None,
         "graced": list(waits),
         "graces": list(waits.values()),
         "paused": kept.paused + elsewhere,
@@ -243,20 +258,30 @@ def _scope(
         "unheard": kept.unheard,
         "held_customers": kept.held_customers,
         "held_conditions": kept.held_conditions,
+        "held_any_outcome": kept.held_any_outcome,
         "batch": BATCH,
     }
 
 
 def _settle_by_clock() -> Settle:
-    """What the clock alone changes; each batch begins where the one before has ended."""
+    """What the clock alone changes, from the front, or from the back while a batch of another sweep has the front. Each
+    batch begins where the one before it at the same end has stopped.
+    """
     since: datetime | None = None
+    until: datetime | None = None
 
     def settle(cursor: CursorWrapper, sql: _Statements, scope: dict) -> Counter[str] | None:
-        nonlocal since
-        cursor.execute(sql.settle, scope | {"since": since or scope["since"]})
+        nonlocal since, until
+        if scope["front"]:
+            cursor.execute(sql.settle, scope | {"since": since or scope["since"]})
+        else:
+            cursor.execute(sql.settle_last, scope | {"until": until or scope["until"]})
         found = cursor.fetchall()
-        since = max((last for _, _, last in found), default=since)
-        return Counter({state: count for state, count, _ in found}) or None
+        if scope["front"]:
+            since = max((last for *_, last in found), default=since)
+        else:
+            until = min((first for _, _, first, _ in found), default=until)
+        return Counter({state: count for state, count, _, _ in found}) or None
 
     return settle
 

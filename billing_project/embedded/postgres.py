@@ -218,7 +218,8 @@ class Cluster:
             "timezone": "'UTC'",
             "log_timezone": "'UTC'",
             "jit": "off",
-            "wal_compression": "pglz",
+            # This build knows only pglz, which costs more processor than it saves of the disk (docs/benchmarks.md).
+            "wal_compression": "off",
             # A forgotten transaction would hold back every vacuum.
             "idle_in_transaction_session_timeout": "60s",
         }

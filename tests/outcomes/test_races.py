@@ -19,7 +19,7 @@ from outcomes.backfill import plan
 from outcomes.evaluation import evaluate_batch, evaluate_waiting
 from outcomes.intake import ImportClosed
 from outcomes.models import Event, ImportCustomer, InboxItem, Journal, Outcome, Pending, Subject, SubjectEvent
-from settlement.sweep import settle_due
+from settlement.sweep import FRONT_LOCK, settle_due
 from tests.access.conftest import Api
 from tests.contracts.test_races import Other, meanwhile
 from tests.outcomes import factories
@@ -58,8 +58,10 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 
 @contextmanager
-def uncommitted(call: Callable[[], Any]) -> Iterator[None]:
-    """While the block runs, another connection has made the call and not yet committed it."""
+def uncommitted(call: Callable[[], Any]) -> Iterator[Callable[[], None]]:
+    """While the block runs, another connection has made the call and not yet committed it; or until what is given is
+    called.
+    """
     made, go_on = threading.Event(), threading.Event()
 
     def make_and_wait() -> None:
@@ -68,14 +70,17 @@ def uncommitted(call: Callable[[], Any]) -> Iterator[None]:
             made.set()
             assert go_on.wait(30)
 
+    def end() -> None:
+        go_on.set()
+        other.join(30)
+
     other = Other(make_and_wait)
     other.start()
     try:
         assert made.wait(30), other.result
-        yield
+        yield end
     finally:
-        go_on.set()
-        other.join(30)
+        end()
     assert other.result is None
 
 
@@ -405,8 +410,42 @@ def test_a_sweep_passes_over_what_an_evaluation_holds_and_takes_the_rest() -> No
     assert settle_due(NOW) == Counter(confirmed=1)
 
 
+def take_front() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [FRONT_LOCK])
+
+
+def test_beside_a_batch_that_has_the_front_a_sweep_begins_at_the_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("settlement.sweep.BATCH", 2)
+    factories.condition(TICKET)
+    factories.customer()
+    send([event(f"e{hour}", hours=hour, ticket=f"T{hour}") for hour in range(5)], now=NOW)
+    evaluate_waiting(NOW)
+    with uncommitted(take_front):
+        assert settle_due(NOW, until=START + 8 * HOUR) == Counter(confirmed=4)
+    assert settle_due(NOW) == Counter(confirmed=1)
+    booked = Journal.objects.filter(to_state="confirmed").order_by("id").values_list("effective_at", flat=True)
+    # Each batch in order of due, the last one first.
+    assert [(at - START) / HOUR for at in booked] == [7, 8, 5, 6, 9]
+
+
+def test_a_sweep_that_began_at_the_back_goes_on_in_front_once_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("settlement.sweep.BATCH", 2)
+    factories.condition(TICKET)
+    factories.customer()
+    send([event(f"e{hour}", hours=hour, ticket=f"T{hour}") for hour in range(6)], now=NOW)
+    evaluate_waiting(NOW)
+    with uncommitted(take_front) as release:
+        assert settle_due(NOW, progress=lambda _: release()) == Counter(confirmed=6)
+    booked = Journal.objects.filter(to_state="confirmed").order_by("id").values_list("effective_at", flat=True)
+    assert [(at - START) / HOUR for at in booked] == [9, 10, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("from_the_back", [False, True])
 @pytest.mark.parametrize("booked_until", [0, 5.5])
-def test_a_charge_waits_while_the_reversal_of_the_one_before_is_in_other_hands(booked_until: float) -> None:
+def test_a_charge_waits_while_the_reversal_of_the_one_before_is_in_other_hands(
+    booked_until: float, from_the_back: bool
+) -> None:
     """Two confirmed charges of one subject are refused by the database: the sweep must not run into that, which would
     take everything else of its batch along.
     """
@@ -419,6 +458,8 @@ def test_a_charge_waits_while_the_reversal_of_the_one_before_is_in_other_hands(b
 
     def hold() -> None:
         list(Outcome.objects.filter(subject__key="T", ordinal=1).select_for_update())
+        if from_the_back:
+            take_front()
 
     with uncommitted(hold):
         settle_due(NOW)
