@@ -223,6 +223,8 @@ class Outcome(models.Model):
         indexes = [
             # The sweep: what is due, in due order, at the cost of what is due and not of what is stored.
             models.Index(fields=["due_at", "id"], condition=Q(due_at__isnull=False), name="outcome_due"),
+            # The sweep: of these the few with changes computed already, which it takes first.
+            models.Index(fields=["due_at", "id"], condition=Q(queue__isnull=False), name="outcome_queued"),
             # A billing run: a customer's outcomes by settlement.
             models.Index(
                 fields=["customer", "settled_at"], condition=Q(settled_at__isnull=False), name="outcome_settled"

@@ -34,7 +34,9 @@ from settlement.watermark import (
     watermarks,
 )
 
-BATCH = 10_000
+# So many that what a batch costs by itself (a commit, the look at what is held) is little beside them, and so few that
+# two sweeps share what is due evenly.
+BATCH = 5000
 
 # First number of the advisory lock that says which of several batches has the front of what is due: it is tried, never
 # waited for, and decides nothing but where a batch begins. (Others are named in settlement.holds.)

@@ -2,12 +2,13 @@
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import transaction
+from django.db import connection, transaction
 from freezegun import freeze_time
 
 from contracts.models import Contract, ContractVersion, Customer, RateCard
@@ -177,6 +178,46 @@ def test_in_small_batches_it_is_the_same_and_progress_is_told(monkeypatch: pytes
     assert journal(to_state="confirmed", outcome__subject__key__startswith="T") == [
         ("confirmed", hours + 5) for hours in range(5)
     ]
+
+
+_COPIES = """
+INSERT INTO outcomes_outcome SELECT (jsonb_populate_record(o, jsonb_build_object(
+    'id', gen_random_uuid(), 'subject_id', -n, 'due_at', o.due_at + n * interval '1 minute',
+    'queue', CASE WHEN n % 200 = 0 THEN '[]'::jsonb END
+))).* FROM outcomes_outcome o, generate_series(1, 5000) n
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "scan", "found"),
+    [
+        ("settle", ("outcome_due", "Forward"), 299),
+        ("settle_last", ("outcome_due", "Backward"), 299),
+        ("queued", ("outcome_queued", "Forward"), 1),
+    ],
+)
+def test_a_sweep_reads_what_it_books_and_not_what_is_stored(statement: str, scan: tuple[str, str], found: int) -> None:
+    tell(("closed", 0))
+    first = START + 5 * HOUR
+    with connection.cursor() as cursor:
+        cursor.execute(_COPIES)
+        cursor.execute("DELETE FROM outcomes_outcome WHERE subject_id > 0")
+        # Among so few a bitmap of the same index may look cheaper.
+        cursor.execute("ANALYZE outcomes_outcome; SET LOCAL enable_bitmapscan = off")
+        until = first + timedelta(minutes=300)
+        scope = sweep._scope(cursor, until, first, until, None)
+        analyze = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
+        cursor.execute(analyze + getattr(sweep._WALL, statement), scope)
+        [[[plan]]] = cursor.fetchall()
+
+    def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield node
+        for child in node.get("Plans", ()):
+            yield from nodes(child)
+
+    [due] = [node for node in nodes(plan["Plan"]) if node.get("Index Name", "").startswith(scan[0])]
+    assert (due["Index Name"], due["Scan Direction"], due["Actual Rows"]) == (*scan, found), plan
+    assert not [node for node in nodes(plan["Plan"]) if node["Node Type"] == "Seq Scan" and node["Alias"] == "o"], plan
 
 
 def test_until_bounds_what_is_booked_and_now_bounds_until() -> None:
