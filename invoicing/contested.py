@@ -10,7 +10,8 @@ from settlement.domain.disputes import RAISED
 from settlement.holds import HELD_CONDITIONS, HELD_CUSTOMERS
 from settlement.queries import DISPUTE, HOLD
 
-# Found from the holds and disputes, of which there are few, never from what an invoice bills.
+# Found from the holds and disputes, of which there are few, never from what an invoice bills; by the index of outcomes
+# that are billed, which holds those of standing invoices alone.
 _CONTESTED: Final = f"""
 WITH wanted AS (SELECT i.id, i.customer_id FROM invoicing_invoice i WHERE i.id = ANY(%(invoices)s)),
 named AS MATERIALIZED (

@@ -109,9 +109,7 @@ def charge(work: Work) -> None:
     theirs = _note(work, invoice, seen.stripe_id)
     if theirs is None or theirs["status"] != StripeInvoice.Status.OPEN:
         return
-    # One that was begun may have taken the money: it is seen through.
-    begun = work.operation.steps.exists()
-    if work.operation.number > 1 and not begun and any(keeps(work.operation, work.clock()) for keeps in OBSTACLES):
+    if work.operation.number > 1 and any(keeps(work.operation, work.clock()) for keeps in OBSTACLES):
         return
     charge_id = ""
     try:

@@ -262,8 +262,8 @@ def test_disputed_while_the_charge_waits(stripe: Stripe, disputed: Desk) -> None
     assert disputed.charges == 2
 
 
-def test_a_charge_that_was_begun_is_seen_through(stripe: Stripe, disputed: Desk) -> None:
-    """The answer was lost: whether it took the money is found out, disputed or not."""
+def test_a_charge_that_took_the_money_is_seen(stripe: Stripe, disputed: Desk) -> None:
+    """The answer was lost: that it took the money is found out, disputed or not."""
     disputed.card(None)
     stripe.pass_time(days=3, hours=1)
     dunning.see_to_unpaid(stripe.now)
@@ -272,6 +272,18 @@ def test_a_charge_that_was_begun_is_seen_through(stripe: Stripe, disputed: Desk)
     disputes.raise_dispute(LineOutcome.objects.get().outcome_id, reason="No.", by="them", now=stripe.now)
     stripe.until_done()
     assert Invoice.objects.get(pk=disputed.invoice.pk).status == "paid"
+
+
+def test_a_charge_that_was_cut_off_is_not_made_after_all(stripe: Stripe, disputed: Desk) -> None:
+    """It never arrived; now something is disputed, and it is not sent again."""
+    disputed.card(None)
+    stripe.pass_time(days=3, hours=1)
+    dunning.see_to_unpaid(stripe.now)
+    stripe.server.faults.next("timeout_before", "invoices.pay")
+    stripe.sync()
+    disputes.raise_dispute(LineOutcome.objects.get().outcome_id, reason="No.", by="them", now=stripe.now)
+    stripe.until_done()
+    assert (disputed.status, disputed.charges, disputed.dunning.step) == ("issued", 1, 0)
 
 
 def test_stopped_while_the_charge_waits(stripe: Stripe, acme: Customer, contract: Contract) -> None:

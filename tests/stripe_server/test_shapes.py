@@ -36,6 +36,7 @@ def test_every_route_is_answered_in_shape(stripe: StripeServer, v1: Any, draft: 
     v1.customers.retrieve(customer, {"expand": ["invoice_credit_balance"]})
     v1.customers.list()
     v1.customers.search({"query": 'name:"Acme"'})
+    v1.customers.balance_transactions.create(customer, {"amount": 5, "currency": "eur"})
     v1.customers.balance_transactions.list(customer)
     rate = v1.tax_rates.create({"display_name": "VAT", "percentage": 19.5, "inclusive": True, "country": "DE"})
     v1.tax_rates.update(rate.id, {"description": "x"})
@@ -65,6 +66,7 @@ def test_every_route_is_answered_in_shape(stripe: StripeServer, v1: Any, draft: 
     entry = v1.invoice_payments.list({"invoice": invoice.id}).data[0]
     intent = v1.payment_intents.retrieve(entry.payment.payment_intent)
     v1.charges.retrieve(intent.latest_charge)
+    v1.charges.list({"payment_intent": intent.id})
     refund = v1.refunds.create({"payment_intent": intent.id, "amount": 10, "reason": "duplicate"})
     v1.refunds.retrieve(refund.id)
     v1.refunds.list()
