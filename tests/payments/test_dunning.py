@@ -23,6 +23,7 @@ from tests.invoicing.conftest import World
 from tests.payments.conftest import Stripe
 from tests.payments.test_collecting import give_card
 from tests.payments.test_reminders import together
+from tests.stripe_server.faults import AT_RANDOM
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -143,6 +144,23 @@ def test_two_workers_make_one_charge_and_one_mail(stripe: Stripe, acme: Customer
     together(stripe.sync)
     together(lambda: mails.send_due(stripe.now + timedelta(minutes=1)))
     assert (desk.charges, [one.subject for one in outbox.outbox]) == (2, [FAILED, FAILED])
+
+
+@pytest.mark.parametrize("fault", AT_RANDOM)
+def test_any_fault_of_a_further_charge(stripe: Stripe, acme: Customer, contract: Contract, fault: str) -> None:
+    """First one that is declined, then one that is not: one mail for the step, and the money once."""
+    desk = Desk(stripe, acme)
+    for day, decline in ((3.1, "insufficient_funds"), (5.3, None)):
+        desk.card(decline)
+        stripe.pass_time(seconds=(desk.begun_at + timedelta(days=day) - stripe.now).total_seconds())
+        dunning.see_to_unpaid(stripe.now)
+        stripe.server.faults.next(fault, "invoices.pay")
+        stripe.until_done()
+        mails.send_due(stripe.now + timedelta(minutes=1))
+    assert stripe.server.faults.counts["invoices.pay", fault] == 2
+    assert (desk.status, [one.subject for one in outbox.outbox]) == ("paid", [FAILED, FAILED])
+    assert stripe.server.books().invoices[stripe.invoice(desk.invoice).id].paid == 2000
+    assert Operation.objects.filter(kind="charge", invoice=desk.invoice).count() == 3
 
 
 def test_nothing_to_charge_is_looked_for_again(stripe: Stripe, acme: Customer, contract: Contract) -> None:
