@@ -24,7 +24,7 @@ def rows(text: str, head: str) -> list[list[str]]:
 
 def test_the_endpoint(stripe: Stripe) -> None:
     """Stripe takes it as the page says, and each of its events is about what is looked at here."""
-    asked = {name: re.findall(r"`([^`]+)`", value) for name, value in rows(WEBHOOKS, "")}
+    asked = {name: re.findall(r"`([^`]+)`", value) for name, value in rows(WEBHOOKS, "|")}
     [url], [version, *_] = asked["URL"], asked["API version"]
     listed = asked["events, of your own account"]
     assert version == VERSION
