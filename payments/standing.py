@@ -12,7 +12,7 @@ from django.db.models import BooleanField, Case, Count, Exists, Min, OuterRef, Q
 from payments.client import is_live, key_for
 from payments.connections import account_of, mode_of, no_key
 from payments.errors import Later, Refused
-from payments.models import Connection, Operation, StripeEvent, StripeInvoice
+from payments.models import Connection, Operation, StripeCredit, StripeEvent, StripeInvoice
 
 Audience = Connection.Audience
 
@@ -93,7 +93,10 @@ def of(audience: str, now: datetime, *, ask: bool = False) -> Standing:
         parked=Count("id", filter=Q(status="parked")),
         oldest_at=Min("created_at"),
     )
-    mismatches = StripeInvoice.objects.filter(of_audience(audience, "invoice__customer")).exclude(mismatch="").count()
+    mismatches = sum(
+        model.objects.filter(of_audience(audience, customer)).exclude(mismatch="").count()
+        for model, customer in ((StripeInvoice, "invoice__customer"), (StripeCredit, "allocation__invoice__customer"))
+    )
     parked_first = Case(When(status="parked", then=Value(True)), default=Value(False), output_field=BooleanField())
     last_error = open_ones.exclude(reason="").order_by(parked_first.desc(), "-id").first()
     standing = Standing(
@@ -118,7 +121,7 @@ def _problems(standing: Standing, open_ones: QuerySet[Operation], key: str, now:
     if standing.parked:
         said.append(f"{_count(standing.parked, 'operation')} parked: mend what the reason names, then retry or skip.")
     if standing.mismatches:
-        said.append(f"{_count(standing.mismatches, 'invoice')} not the same at Stripe: see what differs of each.")
+        said.append(f"{_count(standing.mismatches, 'document')} not the same at Stripe: see what differs of each.")
     failing = open_ones.filter(status="waiting", attempts__gte=MANY).order_by("id").first()
     if failing is not None:
         said.append(f"{failing.public_id} was tried {failing.attempts} times, and is tried again: {failing.reason}")

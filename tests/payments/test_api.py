@@ -178,7 +178,7 @@ def test_how_it_stands(committed_api: Api, stripe: Stripe, parked: Operation) ->
         "last_error": {"operation": parked.public_id, "code": "mismatch", "message": parked.reason},
         "problems": [
             "1 operation is parked: mend what the reason names, then retry or skip.",
-            "1 invoice is not the same at Stripe: see what differs of each.",
+            "1 document is not the same at Stripe: see what differs of each.",
         ],
     }
     assert (test["account"], test["waiting"], test["problems"]) == (stripe.server.account, 0, [])

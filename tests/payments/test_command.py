@@ -81,7 +81,7 @@ def test_status_names_what_is_wrong(stripe: Stripe, parked: Operation) -> None:
     told = said.split("Wrong:")[1]
     assert "No webhook secret is set" in told
     assert "1 operation is parked" in told
-    assert "1 invoice is not the same at Stripe" in told
+    assert "1 document is not the same at Stripe" in told
     assert why == "Something is wrong with the sync."
 
 
