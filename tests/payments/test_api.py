@@ -329,3 +329,14 @@ def test_the_openapi_document_names_every_field(committed_api: Api, stripe: Stri
     invoice = get(committed_api, f"/v1/invoices/{operation['invoice']}")
     assert properties(document, "Invoice") == set(invoice)
     assert properties(document, "StripeInvoice") == set(invoice["stripe"])
+    note = goodwill(Goodwill(parked.invoice_id, "late", Decimal("1.00")), now=parked.created_at, by="Ann")
+    StripeCredit.objects.create(
+        allocation=note.allocations.get(),
+        account="acct_1",
+        livemode=False,
+        amount=1,
+        outside=1,
+        created_at=note.created_at,
+    )
+    [credited] = get(committed_api, f"/v1/credit_notes/{credit.public_id(note)}")["stripe"]
+    assert properties(document, "StripeCredit") == set(credited) and credited["id"] is None
