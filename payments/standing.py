@@ -117,7 +117,10 @@ def _problems(standing: Standing, open_ones: QuerySet[Operation], key: str, now:
     if key and ask:
         said += _of_the_key(key, connection)
     elif connection is not None and not key:
-        said.append(f"Connected, but nothing is sent. {no_key(standing.audience)}")
+        said.append(
+            f"Connected, but nothing is sent. {no_key(standing.audience)} If none is meant to be: manage.py stripe "
+            f"disconnect --{standing.audience}"
+        )
     if standing.parked:
         said.append(f"{_count(standing.parked, 'operation')} parked: mend what the reason names, then retry or skip.")
     if standing.mismatches:

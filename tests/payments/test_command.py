@@ -80,7 +80,7 @@ def test_status_names_what_is_wrong(stripe: Stripe, parked: Operation) -> None:
     assert "Mismatches       1" in said
     told = said.split("Wrong:")[1]
     assert "No webhook secret is set" in told
-    assert "1 operation is parked" in told
+    assert "- Customers: 1 operation is parked" in told
     assert "1 document is not the same at Stripe" in told
     assert why == "Something is wrong with the sync."
 
@@ -100,7 +100,10 @@ def test_status_of_a_key_that_is_refused_or_gone(stripe: Stripe) -> None:
     assert code == 1 and "Check HOLDFAST_STRIPE_KEY" in said
     unset(stripe)
     said, _, code = refused("status")
-    assert code == 1 and "Connected, but nothing is sent. There is no key" in said
+    assert code == 1 and "- Customers: Connected, but nothing is sent. There is no key" in said
+    assert "manage.py stripe disconnect --test" in said
+    run("disconnect", "--test")
+    assert "Test customers: " not in refused("status")[0]
 
 
 def test_status_sees_that_nobody_works(stripe: Stripe, acme: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
