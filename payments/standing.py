@@ -2,8 +2,11 @@
 wrong.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +15,7 @@ from django.db.models import BooleanField, Case, Count, Exists, Min, OuterRef, Q
 from payments.client import is_live, key_for
 from payments.connections import account_of, mode_of, no_key
 from payments.errors import Later, Refused
-from payments.models import Connection, Operation, StripeCredit, StripeEvent, StripeInvoice
+from payments.models import Connection, Finding, Operation, StripeCredit, StripeEvent, StripeInvoice
 
 Audience = Connection.Audience
 
@@ -75,7 +78,17 @@ def report(now: datetime, *, ask: bool = False) -> Report:
         )
     if events["failed"]:
         problems.append(f"{_count(events['failed'], 'event')} could not be worked: see the events in the admin.")
+    if found := _findings(audiences):
+        what = f"{found:,} difference{'' if found == 1 else 's'}"
+        problems.append(f"The reconciliation found {what}: manage.py stripe_reconcile --last")
     return Report(audiences, secrets, events["waiting"], events["failed"], problems)
+
+
+def _findings(audiences: Sequence[Standing]) -> int:
+    """How many findings are open of the accounts that are connected."""
+    accounts = {(one.connection.account, one.connection.livemode) for one in audiences if one.connection is not None}
+    ours = [Q(account=account, livemode=livemode) for account, livemode in accounts]
+    return Finding.objects.filter(reduce(or_, ours), mended_at=None).count() if ours else 0
 
 
 def of_audience(audience: str, customer: str = "customer") -> Q:

@@ -14,7 +14,7 @@ from invoicing.payment import mark_paid, mark_uncollectible
 from invoicing.refusals import public_id
 from invoicing.void import void
 from payments import connections
-from payments.models import Connection, Operation
+from payments.models import Connection, Finding, Operation, Reconciliation
 from tests.payments.conftest import Stripe, World
 
 
@@ -113,6 +113,21 @@ def test_status_sees_that_nobody_works(stripe: Stripe, acme: Customer, monkeypat
     Operation.objects.update(created_at=stripe.now.replace(year=2026, month=1))
     said, _, _ = refused("status")
     assert "are the worker and beat running, or manage.py pump?" in said
+
+
+def test_status_tells_of_what_the_reconciliation_found(stripe: Stripe, acme: Customer) -> None:
+    account = stripe.server.account
+    run_ = Reconciliation.objects.create(account=account, livemode=False, begun_at=stripe.now, touched_at=stripe.now)
+    found = Finding.objects.create(
+        account=account, livemode=False, kind="total", about="1", what="Another total.", way_out="Void it.",
+        first=run_, last=run_, found_at=stripe.now,
+    )  # fmt: skip
+    told = "The reconciliation found 1 difference: manage.py stripe_reconcile --last"
+    assert told in refused("status")[0]
+    Finding.objects.update(account="acct_before")
+    assert "reconciliation" not in refused("status")[0], "of an account that is no longer connected"
+    Finding.objects.filter(pk=found.pk).update(account=account, mended_at=stripe.now)
+    assert "reconciliation" not in refused("status")[0]
 
 
 def test_status_when_stripe_is_off(stripe: Stripe, before: None) -> None:
