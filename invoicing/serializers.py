@@ -285,7 +285,9 @@ class AppliedSerializer(serializers.Serializer[Any]):
 class StripeCreditSerializer(serializers.Serializer[Any]):
     """What Stripe was told of what is corrected of one invoice. `amount` is the sum of the four after it."""
 
-    id = serializers.CharField(help_text="cn_…, or cbtxn_… where it went to the customer's balance alone.")
+    id = serializers.CharField(
+        allow_null=True, help_text="cn_…; cbtxn_… where it went to the customer's balance alone; null: nothing there."
+    )
     account = serializers.CharField()
     mode = serializers.ChoiceField(["live", "test"])
     invoice = serializers.CharField()
@@ -296,6 +298,8 @@ class StripeCreditSerializer(serializers.Serializer[Any]):
     outside = serializers.CharField(help_text="Given back outside Stripe.")
     refund = serializers.CharField(allow_null=True)
     refund_status = serializers.CharField(allow_null=True)
+    advice = serializers.CharField(allow_null=True, help_text="What finance has to know of it, or to do.")
+    mismatch = serializers.CharField(allow_null=True, help_text="What is not as here, and the way out.")
 
 
 class CreditNoteSerializer(serializers.Serializer[Any]):

@@ -6,18 +6,19 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, StackedInline, TabularInline
-from unfold.decorators import display
+from unfold.decorators import action, display
 
+from access.asking import Asks
 from access.readonly import ReadOnly
 from invoicing.admin import INVOICE_PANELS
 from invoicing.admin_credit_notes import link_to
-from payments import standing, units
+from payments import events, standing, units
 from payments.client import key_for
 from payments.connections import mode_of
 from payments.models import Connection, Operation, StripeCustomer, StripeEvent, StripeInvoice, TaxLookup
@@ -186,7 +187,7 @@ class TaxLookupAdmin(ReadOnly, ModelAdmin):
 
 
 @admin.register(StripeEvent)
-class StripeEventAdmin(ReadOnly, ModelAdmin):
+class StripeEventAdmin(Asks, ModelAdmin):
     list_display = ["type", "state", "object_link", "occurred_at", "received_at", "attempts", "event_id"]
     list_filter = ["status", "livemode"]
     search_fields = ["=event_id", "=object_id", "=type"]
@@ -198,6 +199,7 @@ class StripeEventAdmin(ReadOnly, ModelAdmin):
         "received_at", "attempts", "next_attempt_at", "finished_at", "shown_payload",
     ]  # fmt: skip
     readonly_fields = fields
+    actions_detail = ["work_again_this"]
 
     @display(description="State", ordering="status", label=STATES | {"failed": "danger"})
     def state(self, event: StripeEvent) -> str:
@@ -210,6 +212,19 @@ class StripeEventAdmin(ReadOnly, ModelAdmin):
     @display(description="Payload")
     def shown_payload(self, event: StripeEvent) -> SafeString:
         return format_html("<pre>{}</pre>", json.dumps(event.payload, indent=2, ensure_ascii=False))
+
+    @action(description="Work again", permissions=["act"])
+    def work_again_this(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        event = StripeEvent.objects.filter(pk=object_id).first()
+        if event is None:
+            raise Http404
+        facts = [event.reason, "What it is about is read from Stripe again within seconds. That changes nothing there."]
+
+        def act(given: dict[str, str]) -> StripeEvent:
+            return events.retry(event.pk, now=timezone.now())
+
+        back = reverse("admin:payments_stripeevent_change", args=[object_id])
+        return self.question(request, f"Work again: {event}?", facts, "Work again", back, [], act)
 
 
 @admin.register(Connection)

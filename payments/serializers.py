@@ -82,7 +82,7 @@ class StripeAudienceSerializer(serializers.Serializer[Any]):
     connected_at = Rfc3339Field(allow_null=True)
     waiting = serializers.IntegerField(help_text="Operations that wait.")
     parked = serializers.IntegerField(help_text="Operations that wait for a person.")
-    mismatches = serializers.IntegerField(help_text="Invoices that are not the same at Stripe.")
+    mismatches = serializers.IntegerField(help_text="Invoices and credit notes that are not the same at Stripe.")
     oldest_at = Rfc3339Field(allow_null=True, help_text="When the oldest of the open operations was noted.")
     last_error = StripeLastErrorSerializer(allow_null=True, help_text="Of the open operations.")
     problems = serializers.ListField(child=serializers.CharField(), help_text="What is wrong, and the way out.")

@@ -2,8 +2,11 @@
 wrong.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.conf import settings
@@ -12,7 +15,7 @@ from django.db.models import BooleanField, Case, Count, Exists, Min, OuterRef, Q
 from payments.client import is_live, key_for
 from payments.connections import account_of, mode_of, no_key
 from payments.errors import Later, Refused
-from payments.models import Connection, Operation, StripeEvent, StripeInvoice
+from payments.models import Connection, Finding, Operation, StripeCredit, StripeEvent, StripeInvoice
 
 Audience = Connection.Audience
 
@@ -75,7 +78,17 @@ def report(now: datetime, *, ask: bool = False) -> Report:
         )
     if events["failed"]:
         problems.append(f"{_count(events['failed'], 'event')} could not be worked: see the events in the admin.")
+    if found := _findings(audiences):
+        what = f"{found:,} difference{'' if found == 1 else 's'}"
+        problems.append(f"The reconciliation found {what}: manage.py stripe_reconcile --last")
     return Report(audiences, secrets, events["waiting"], events["failed"], problems)
+
+
+def _findings(audiences: Sequence[Standing]) -> int:
+    """How many findings are open of the accounts that are connected."""
+    accounts = {(one.connection.account, one.connection.livemode) for one in audiences if one.connection is not None}
+    ours = [Q(account=account, livemode=livemode) for account, livemode in accounts]
+    return Finding.objects.filter(reduce(or_, ours), mended_at=None).count() if ours else 0
 
 
 def of_audience(audience: str, customer: str = "customer") -> Q:
@@ -93,7 +106,10 @@ def of(audience: str, now: datetime, *, ask: bool = False) -> Standing:
         parked=Count("id", filter=Q(status="parked")),
         oldest_at=Min("created_at"),
     )
-    mismatches = StripeInvoice.objects.filter(of_audience(audience, "invoice__customer")).exclude(mismatch="").count()
+    mismatches = sum(
+        model.objects.filter(of_audience(audience, customer)).exclude(mismatch="").count()
+        for model, customer in ((StripeInvoice, "invoice__customer"), (StripeCredit, "allocation__invoice__customer"))
+    )
     parked_first = Case(When(status="parked", then=Value(True)), default=Value(False), output_field=BooleanField())
     last_error = open_ones.exclude(reason="").order_by(parked_first.desc(), "-id").first()
     standing = Standing(
@@ -114,11 +130,14 @@ def _problems(standing: Standing, open_ones: QuerySet[Operation], key: str, now:
     if key and ask:
         said += _of_the_key(key, connection)
     elif connection is not None and not key:
-        said.append(f"Connected, but nothing is sent. {no_key(standing.audience)}")
+        said.append(
+            f"Connected, but nothing is sent. {no_key(standing.audience)} If none is meant to be: manage.py stripe "
+            f"disconnect --{standing.audience}"
+        )
     if standing.parked:
         said.append(f"{_count(standing.parked, 'operation')} parked: mend what the reason names, then retry or skip.")
     if standing.mismatches:
-        said.append(f"{_count(standing.mismatches, 'invoice')} not the same at Stripe: see what differs of each.")
+        said.append(f"{_count(standing.mismatches, 'document')} not the same at Stripe: see what differs of each.")
     failing = open_ones.filter(status="waiting", attempts__gte=MANY).order_by("id").first()
     if failing is not None:
         said.append(f"{failing.public_id} was tried {failing.attempts} times, and is tried again: {failing.reason}")

@@ -640,7 +640,7 @@ def test_lists_ask_as_much_for_many_as_for_one(issued: Invoice, django_assert_nu
     automatic(undo(2), now=LATER)
     invoices, notes = [again(issued)], list(queries.credit_notes())
     assert len(notes) == 2
-    with django_assert_num_queries(11):
+    with django_assert_num_queries(13):
         queries.invoices_json(queries.invoices().filter(pk=issued.pk), now=LATER)
     for rows in (notes[:1], notes):
         with django_assert_num_queries(8):

@@ -1,5 +1,6 @@
 """What is to be made so at Stripe, and what is there, in the admin: read, and decided on by who may, once asked."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from contracts.models import Customer
+from invoicing.credit_notes import Goodwill, goodwill
 from invoicing.models import Invoice
-from payments.models import Connection, Operation, StripeCustomer, StripeEvent, StripeInvoice
+from payments.models import Connection, Operation, StripeCredit, StripeCustomer, StripeEvent, StripeInvoice
 from tests.payments.conftest import Stripe, World
 
 
@@ -182,6 +184,49 @@ def test_events(staff: Client, stripe: Stripe) -> None:
     assert "&lt;script&gt;oh no" in shown and "<script>oh no" not in shown
 
 
+def test_an_event_is_worked_again(staff: Client, stripe: Stripe) -> None:
+    failed = event(stripe, status="failed", attempts=9, reason="Stripe did not answer.", finished_at=stripe.now)
+    address = reverse("admin:payments_stripeevent_work_again_this", args=[failed.pk])
+    assert "Stripe did not answer." in staff.get(address).content.decode()
+    failed.refresh_from_db()
+    assert failed.status == "failed", "a link alone does nothing"
+    assert "Work again: done." in staff.post(address, follow=True).content.decode()
+    failed.refresh_from_db()
+    assert (failed.status, failed.attempts, failed.finished_at) == ("waiting", 0, None)
+    assert staff.get(reverse("admin:payments_stripeevent_work_again_this", args=[0])).status_code == 404
+
+
+def test_credit_and_what_is_to_be_seen_to(staff: Client, stripe: Stripe, acme: Customer) -> None:
+    invoice = stripe.issue(acme, "10.00")
+    stripe.sync()
+    note = goodwill(Goodwill(invoice.id, "a slow answer", Decimal("3.00")), now=stripe.now, by="Ann")
+    stripe.sync()
+    made = StripeCredit.objects.get()
+    assert note.number is not None
+
+    def listed(**query: Any) -> list[str]:
+        return rows(page(staff, "payments_stripecredit_changelist", **query), note.number or "")
+
+    assert listed() == listed(q=made.stripe_id) == listed(q="acme") == listed(attention="none") == [note.number]
+    assert listed(attention="mismatch") == listed(attention="advice") == listed(q="CN-9") == []
+    shown = page(staff, "payments_stripecredit_change", made.pk)
+    assert "USD 3.00 off the invoice" in shown
+    address = reverse("admin:payments_stripecredit_seen_to_this", args=[made.pk])
+    assert address not in shown, "there is nothing to see to"
+    StripeCredit.objects.update(mismatch="It went back twice.", advice="Pay it back by hand.")
+    assert listed(attention="mismatch") == listed(attention="advice") == [note.number]
+    assert address in page(staff, "payments_stripecredit_change", made.pk)
+    asked = staff.get(address).content.decode()
+    assert "It went back twice." in asked and "Pay it back by hand." in asked
+    assert "What was done: this is needed." in staff.post(address).content.decode()
+    made.refresh_from_db()
+    assert made.mismatch
+    assert "Seen to: done." in staff.post(address, {"note": "a transfer"}, follow=True).content.decode()
+    made.refresh_from_db()
+    assert (made.mismatch, made.advice) == ("", "")
+    assert "Seen to: a transfer" in page(staff, "payments_stripecredit_history", made.pk)
+
+
 def test_connections(staff: Client, parked: Operation, stripe: Stripe) -> None:
     shown = page(staff, "payments_connection_changelist")
     assert stripe.server.account in shown and "1 waiting, 1 parked" in shown and "1 operation is parked" in shown
@@ -228,6 +273,9 @@ def test_an_invoices_page_says_how_it_stands_at_stripe(staff: Client, parked: Op
 # --- Queries ----------------------------------------------------------------------------------------------------------
 
 
+LISTS = ("operation", "stripeinvoice", "stripecredit", "stripecustomer", "stripeevent")
+
+
 def asked(staff: Client, name: str, *args: Any) -> int:
     page(staff, name, *args)  # what is read once is read
     with CaptureQueriesContext(connection) as captured:
@@ -238,17 +286,20 @@ def asked(staff: Client, name: str, *args: Any) -> int:
 def test_lists_ask_as_much_for_many_as_for_one(
     staff: Client, stripe: Stripe, committed_world: World, acme: Customer
 ) -> None:
-    names = [f"payments_{name}_changelist" for name in ("operation", "stripeinvoice", "stripecustomer", "stripeevent")]
-    stripe.issue(acme, "10.00")
+    names = [f"payments_{name}_changelist" for name in LISTS]
+    credited = Goodwill(stripe.issue(acme, "10.00").id, "a slow answer", Decimal("3.00"))
+    goodwill(credited, now=stripe.now, by="Ann")
     stripe.sync()
     event(stripe)
     few = [asked(staff, name) for name in names]
     for n in range(4):
         customer = committed_world.customer(f"beta{n}", email="ap@beta.example")
-        stripe.issue(customer, "20.00"), stripe.issue(customer, "30.00")
+        first, _ = stripe.issue(customer, "20.00"), stripe.issue(customer, "30.00")
+        goodwill(Goodwill(first.id, "a slow answer", Decimal("3.00")), now=stripe.now, by="Ann")
         event(stripe, event_id=f"evt_b{n}")
     stripe.sync()
     assert [asked(staff, name) for name in names] == few
+    assert StripeCredit.objects.count() == 5
     assert max(few) <= 6
 
 

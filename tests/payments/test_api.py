@@ -178,7 +178,7 @@ def test_how_it_stands(committed_api: Api, stripe: Stripe, parked: Operation) ->
         "last_error": {"operation": parked.public_id, "code": "mismatch", "message": parked.reason},
         "problems": [
             "1 operation is parked: mend what the reason names, then retry or skip.",
-            "1 invoice is not the same at Stripe: see what differs of each.",
+            "1 document is not the same at Stripe: see what differs of each.",
         ],
     }
     assert (test["account"], test["waiting"], test["problems"]) == (stripe.server.account, 0, [])
@@ -329,3 +329,14 @@ def test_the_openapi_document_names_every_field(committed_api: Api, stripe: Stri
     invoice = get(committed_api, f"/v1/invoices/{operation['invoice']}")
     assert properties(document, "Invoice") == set(invoice)
     assert properties(document, "StripeInvoice") == set(invoice["stripe"])
+    note = goodwill(Goodwill(parked.invoice_id, "late", Decimal("1.00")), now=parked.created_at, by="Ann")
+    StripeCredit.objects.create(
+        allocation=note.allocations.get(),
+        account="acct_1",
+        livemode=False,
+        amount=1,
+        outside=1,
+        created_at=note.created_at,
+    )
+    [credited] = get(committed_api, f"/v1/credit_notes/{credit.public_id(note)}")["stripe"]
+    assert properties(document, "StripeCredit") == set(credited) and credited["id"] is None

@@ -14,7 +14,7 @@ from invoicing.payment import mark_paid, mark_uncollectible
 from invoicing.refusals import public_id
 from invoicing.void import void
 from payments import connections
-from payments.models import Connection, Operation
+from payments.models import Connection, Finding, Operation, Reconciliation
 from tests.payments.conftest import Stripe, World
 
 
@@ -80,8 +80,8 @@ def test_status_names_what_is_wrong(stripe: Stripe, parked: Operation) -> None:
     assert "Mismatches       1" in said
     told = said.split("Wrong:")[1]
     assert "No webhook secret is set" in told
-    assert "1 operation is parked" in told
-    assert "1 invoice is not the same at Stripe" in told
+    assert "- Customers: 1 operation is parked" in told
+    assert "1 document is not the same at Stripe" in told
     assert why == "Something is wrong with the sync."
 
 
@@ -100,7 +100,10 @@ def test_status_of_a_key_that_is_refused_or_gone(stripe: Stripe) -> None:
     assert code == 1 and "Check HOLDFAST_STRIPE_KEY" in said
     unset(stripe)
     said, _, code = refused("status")
-    assert code == 1 and "Connected, but nothing is sent. There is no key" in said
+    assert code == 1 and "- Customers: Connected, but nothing is sent. There is no key" in said
+    assert "manage.py stripe disconnect --test" in said
+    run("disconnect", "--test")
+    assert "Test customers: " not in refused("status")[0]
 
 
 def test_status_sees_that_nobody_works(stripe: Stripe, acme: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +113,21 @@ def test_status_sees_that_nobody_works(stripe: Stripe, acme: Customer, monkeypat
     Operation.objects.update(created_at=stripe.now.replace(year=2026, month=1))
     said, _, _ = refused("status")
     assert "are the worker and beat running, or manage.py pump?" in said
+
+
+def test_status_tells_of_what_the_reconciliation_found(stripe: Stripe, acme: Customer) -> None:
+    account = stripe.server.account
+    run_ = Reconciliation.objects.create(account=account, livemode=False, begun_at=stripe.now, touched_at=stripe.now)
+    found = Finding.objects.create(
+        account=account, livemode=False, kind="total", about="1", what="Another total.", way_out="Void it.",
+        first=run_, last=run_, found_at=stripe.now,
+    )  # fmt: skip
+    told = "The reconciliation found 1 difference: manage.py stripe_reconcile --last"
+    assert told in refused("status")[0]
+    Finding.objects.update(account="acct_before")
+    assert "reconciliation" not in refused("status")[0], "of an account that is no longer connected"
+    Finding.objects.filter(pk=found.pk).update(account=account, mended_at=stripe.now)
+    assert "reconciliation" not in refused("status")[0]
 
 
 def test_status_when_stripe_is_off(stripe: Stripe, before: None) -> None:

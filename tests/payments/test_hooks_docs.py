@@ -18,7 +18,7 @@ RECONCILIATION = PAGE[PAGE.index("## Reconciliation") :]
 
 def rows(text: str, head: str) -> list[list[str]]:
     """The rows of the table whose head begins so."""
-    body = text[text.index(f"| {head} |") :].split("\n\n")[0].splitlines()[2:]
+    body = text[text.index(f"\n| {head}") + 1 :].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in body]
 
 

@@ -5,11 +5,9 @@ import re
 import signal
 import subprocess
 import sys
-import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import stripe.params
 from django.conf import settings
 from django.core.management import load_command_class
 
@@ -93,12 +91,6 @@ def test_from_an_empty_database_to_a_paid_invoice(tmp_path: Path) -> None:
 
 
 def test_what_the_page_names_is_there() -> None:
-    source = Path(typing.cast(str, stripe.params.__file__)).parent / "_webhook_endpoint_create_params.py"
-    known = set(re.findall(r'"([a-z_0-9.]+)"', source.read_text()))
-    events = re.findall(
-        r"`((?:invoice|credit_note|refund|charge|customer|invoice_payment)\.[a-z_]+)`", section("With your account")
-    )
-    assert len(events) == 16 and set(events) <= known
     assert f"API version `{VERSION}`" in PAGE and "/stripe/webhooks" in PAGE
     for name in re.findall(r"HOLDFAST_(STRIPE_\w+)", PAGE):
         assert hasattr(settings, name), name

@@ -81,7 +81,8 @@ class Command(BaseCommand):
             self._say()
         self._say(f"Webhook secrets    {report.webhook_secrets or 'none'}")
         self._say(f"Events             {report.events_waiting:,} waiting, {report.events_failed:,} failed")
-        problems = [*report.problems, *(said for one in report.audiences for said in one.problems)]
+        of_each = [f"{Audience(one.audience).label}: {said}" for one in report.audiences for said in one.problems]
+        problems = [*report.problems, *of_each]
         if problems:
             self._say("\nWrong:")
             for said in problems:
