@@ -12,7 +12,7 @@ from django.db.models import Sum
 from access import ids
 from invoicing.models import CreditApplication, Invoice
 from invoicing.refusals import INVOICE_PREFIX
-from payments import collecting, mirror, units
+from payments import collecting, mirror, refunds, units
 from payments.client import ask, plain
 from payments.connections import audience_of, connection_of
 from payments.errors import Later, Refused
@@ -136,6 +136,7 @@ def refunds_beyond(seen: StripeInvoice, refunded: int) -> str:
     by_hand = CreditApplication.objects.filter(
         invoice=None, live=True, credit_note__allocations__invoice=seen.invoice_id
     ).exclude(reference__in=parts.exclude(refund_id="").values("refund_id"))
+    by_hand = by_hand.exclude(made_by=refunds.STRIPE)
     noted = by_hand.aggregate(sum=Sum("amount_minor"))["sum"] or 0
     known = (sums["refunded"] or 0) + (sums["outside"] or 0) + units.to_stripe(noted, currency)
     if refunded <= known:

@@ -9,11 +9,13 @@ import pytest
 from django.db import connections
 
 from contracts.models import Customer
+from invoicing import credit, credit_notes
 from invoicing.models import Invoice
-from payments import collecting, events, mirror
+from payments import collecting, events, looking, mirror
 from payments.client import client_of
-from payments.models import Operation, StripeCustomer, StripeEvent, StripeInvoice
+from payments.models import Operation, StripeCredit, StripeCustomer, StripeEvent, StripeInvoice
 from tests.payments.conftest import Stripe
+from tests.payments.credits import BACK, balance, done, give, refunded
 from tests.payments.hooked import SECRET, Hooks, hooks
 from tests.webhooks.conftest import Receiver, make_receiver, receiver, subscribe
 from webhooks.models import Delivery
@@ -303,6 +305,31 @@ def test_what_was_paid_back_there_without_us(stripe: Stripe, acme: Customer, hoo
     )
     assert told("sync.mismatch") == 1
     assert status(invoice) == "paid"
+    # Credited, to be paid back, it is the refund that was made; and noted by hand, it is known, too.
+    give(stripe, (invoice, "1.50"), to=BACK)
+    by_hand = give(stripe, (invoice, "1.00"))
+    credit_notes.refund(by_hand.pk, None, "re_1", now=stripe.now, by="ann")
+    done(stripe)
+    assert (refunded(stripe, invoice), balance(stripe)) == (250, 0)
+    assert looking.refunds_beyond(invoice.stripe, 250) == ""
+    assert "USD 2.51 of invoice" in looking.refunds_beyond(invoice.stripe, 251)
+
+
+def test_a_refund_that_fails(stripe: Stripe, acme: Customer, hooks: Hooks, receiver: Receiver) -> None:
+    subscribe(receiver, "sync.mismatch", now=stripe.now)
+    [(invoice, stripe_id)] = opened(stripe, acme, "10.00")
+    stripe.server.dashboard().pay(stripe_id)
+    hooks.through()
+    note = give(stripe, (invoice, "4.00"), to=BACK)
+    done(stripe)
+    hooks.through()
+    made = StripeCredit.objects.get()
+    assert (made.refund_status, told("sync.mismatch"), credit.remaining([note.pk])) == ("succeeded", 0, {note.pk: 0})
+    stripe.server.dashboard().fail_refund(made.refund_id)
+    hooks.through(duplicate=3)
+    made.refresh_from_db()
+    assert (made.refund_status, told("sync.mismatch"), credit.remaining([note.pk])) == ("failed", 1, {note.pk: 400})
+    assert "failed at Stripe (declined)" in made.mismatch
 
 
 # --- Faults -----------------------------------------------------------------------------------------------------------
