@@ -18,13 +18,13 @@ RECONCILIATION = PAGE[PAGE.index("## Reconciliation") :]
 
 def rows(text: str, head: str) -> list[list[str]]:
     """The rows of the table whose head begins so."""
-    body = text[text.index(f"| {head} |") :].split("\n\n")[0].splitlines()[2:]
+    body = text[text.index(f"\n| {head}") + 1 :].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in body]
 
 
 def test_the_endpoint(stripe: Stripe) -> None:
     """Stripe takes it as the page says, and each of its events is about what is looked at here."""
-    asked = {name: re.findall(r"`([^`]+)`", value) for name, value in rows(WEBHOOKS, "")}
+    asked = {name: re.findall(r"`([^`]+)`", value) for name, value in rows(WEBHOOKS, "|")}
     [url], [version, *_] = asked["URL"], asked["API version"]
     listed = asked["events, of your own account"]
     assert version == VERSION
