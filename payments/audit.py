@@ -22,9 +22,9 @@ SELECT count(*) FROM payments_stripeinvoice s JOIN invoicing_invoice i ON i.id =
 # Nothing is left to be made so for the customer, so both sides should agree; `skipped` is what a person decided.
 _BOTH = f"""
 SELECT i.customer_id AS customer, i.id AS invoice, i.number, s.stripe_id, i.status AS ours, s.status AS theirs,
-       s.total - s.tax AS total, {in_stripes_units("i.total_minor", "i.currency")} AS our_total,
+       s.total, {in_stripes_units("i.total_minor", "i.currency")} AS our_total,
        s.amount_remaining AS remaining, s.amount_paid AS paid,
-       {in_stripes_units("(i.total_minor - coalesce(taken.amount, 0))", "i.currency")} + s.taken + s.tax AS due,
+       {in_stripes_units("(i.total_minor - coalesce(taken.amount, 0))", "i.currency")} + s.taken AS due,
        s.carried,
        EXISTS (SELECT FROM payments_operation o WHERE o.invoice_id = i.id AND o.status = 'skipped') AS skipped,
        EXISTS (SELECT FROM payments_operation o

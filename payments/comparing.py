@@ -91,7 +91,7 @@ def invoice_problems(seen: StripeInvoice, theirs: Theirs, applied_minor: int, *,
             "Void it there, and here, and bill it anew.",
         )
         return
-    total = units.to_stripe(invoice.total_minor, invoice.currency) + seen.tax
+    total = units.to_stripe(invoice.total_minor, invoice.currency)
     if theirs["total"] != total:
         yield found(
             Kind.TOTAL,
@@ -126,7 +126,7 @@ def _standing(seen: StripeInvoice, theirs: Theirs, applied_minor: int, found: An
     if status != COUNTERPART.get(ours):
         yield found(Kind.STATUS, f"It is {status} at Stripe and {ours} here.", _way_out(ours, status))
         return
-    due = units.to_stripe(invoice.total_minor - applied_minor, invoice.currency) + seen.taken + seen.tax
+    due = units.to_stripe(invoice.total_minor - applied_minor, invoice.currency) + seen.taken
     if status in (OPEN, UNCOLLECTIBLE) and theirs["amount_remaining"] != due:
         yield found(
             Kind.REMAINING,

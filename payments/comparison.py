@@ -124,7 +124,7 @@ class Comparison:
                     row = self._adopted_customer(theirs)
                 if row is not None:
                     self._balances(row.customer, theirs)
-        for row in StripeCustomer.objects.select_related("customer").filter(**self.account).exclude(stripe_id__in=seen):
+        for row in _unlisted(StripeCustomer.objects.select_related("customer").filter(**self.account), seen):
             if self.read("customers", row.stripe_id) is None:
                 self._deleted(row)
 
@@ -241,7 +241,7 @@ class Comparison:
                     self._unknown(theirs)
         for ours_id, candidates in self.candidates.items():
             self._candidates(Invoice.objects.select_related("customer").get(pk=ours_id), candidates)
-        for row in self._rows(**self.account).exclude(stripe_id__in=seen).iterator(chunk_size=PAGE):
+        for row in _unlisted(self._rows(**self.account), seen):
             self._not_listed(row)
 
     def _rows(self, **filters: Any) -> QuerySet[StripeInvoice]:
@@ -383,8 +383,9 @@ class Comparison:
                     self.found += comparing.credit_problems(row, theirs, ids.get(row.allocation.invoice_id))
                 elif theirs["status"] != "void" and not self._adopted_credit(theirs, on_balance=False):
                     self._unknown_credit(invoices.get(theirs["invoice"]), theirs)
-        missing = StripeCredit.objects.filter(stripe_id__startswith="cn_", **self.account).exclude(stripe_id__in=seen)
-        for row in missing.select_related("allocation__invoice__customer", "allocation__credit_note"):
+        ours = StripeCredit.objects.filter(stripe_id__startswith="cn_", **self.account)
+        ours = ours.select_related("allocation__invoice__customer", "allocation__credit_note")
+        for row in _unlisted(ours, seen):
             if self.read("credit_notes", row.stripe_id or "") is None:
                 note = row.allocation.credit_note
                 self.found.append(
@@ -488,6 +489,13 @@ class Comparison:
                     number=(document.number or "") if document is not None else "",
                 )
             )
+
+
+def _unlisted(ours: QuerySet[Any], seen: set[str]) -> Iterator[Any]:
+    """Rows of what was in no list; there are few, and many that were."""
+    ids = ours.order_by().values_list("pk", "stripe_id").iterator(chunk_size=10_000)
+    for pk in [pk for pk, stripe_id in ids if stripe_id not in seen]:
+        yield ours.get(pk=pk)
 
 
 def _is_parked(operation: Operation) -> bool:

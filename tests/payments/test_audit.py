@@ -68,7 +68,6 @@ CREDIT = (
 )
 CORRUPTIONS: list[tuple[str, ...]] = [
     ("a total raised", "the total is 101 at Stripe and 100 here", SEEN.format("total = total + 1", "paid")),
-    ("tax made up", "the total is 93 at Stripe and 100 here", SEEN.format("tax = 7", "paid")),
     ("an invoice's total raised", "the total is 300 at Stripe and 999 here", "UPDATE invoicing_invoice SET total_minor = 999, subtotal_minor = 999 WHERE status = 'void'"),
     ("open and paid here", "it is open at Stripe and paid here", SEEN.format("status = 'open'", "paid")),
     ("paid and open here", "it is paid at Stripe and issued here", SEEN.format("status = 'paid', amount_paid = 400, amount_remaining = 0", "open")),
