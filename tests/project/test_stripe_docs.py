@@ -45,7 +45,7 @@ class Typed:
     def run(self, *blocks: str) -> str:
         done = subprocess.run(
             ["bash", "-c", self.script(*blocks)],
-            cwd=ROOT, env=self.here.env, capture_output=True, text=True, timeout=150,
+            cwd=ROOT, env=self.here.env, capture_output=True, text=True, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
