@@ -57,6 +57,7 @@ def _make(work: Work, name: str, while_in: tuple[str, ...], call: Call) -> dict[
     seen = StripeInvoice.objects.filter(pk=invoice.pk).first()
     if seen is None or seen.status == StripeInvoice.Status.DELETED:
         return None
+    mirror.refuse_elsewhere(seen, work.connection)
     stripe_id = seen.stripe_id
     theirs = mirror.read(work.client, stripe_id)
     if theirs is not None and theirs["status"] in while_in:

@@ -106,6 +106,7 @@ def charge(work: Work) -> None:
     invoice = work.operation.invoice
     assert invoice is not None
     seen = StripeInvoice.objects.get(pk=invoice.pk)
+    mirror.refuse_elsewhere(seen, work.connection)
     theirs = _note(work, invoice, seen.stripe_id)
     if theirs is None or theirs["status"] != StripeInvoice.Status.OPEN:
         return

@@ -38,6 +38,18 @@ def read(client: Any, stripe_id: str) -> dict[str, Any] | None:
         raise
 
 
+def refuse_elsewhere(seen: StripeInvoice, connection: Connection) -> None:
+    """Raise `Refused` for an invoice that stands in another account than the one that is connected now: asked for here
+    it would seem to be gone.
+    """
+    if (seen.account, seen.livemode) != (connection.account, connection.livemode):
+        raise Refused(
+            f"{seen.stripe_id} is an invoice of account {seen.account}, and {connection.account} is connected now: see "
+            "to it there, and skip this operation; or connect that account again.",
+            code="other_account",
+        )
+
+
 @transaction.atomic
 def note(invoice_id: UUID, connection: Connection, theirs: dict[str, Any] | None, *, now: datetime) -> StripeInvoice:
     """Keep what Stripe says of an invoice, and do here what follows: paid there is paid here, given up there is given

@@ -13,6 +13,7 @@ from contracts.tax_rates import TaxRateFields, put_tax_rate
 from invoicing import one_off
 from invoicing.models import Invoice
 from invoicing.one_off import ItemFields, OneOffFields
+from invoicing.payment import mark_paid
 from invoicing.void import void
 from payments import connections
 from payments.client import key_for
@@ -105,6 +106,24 @@ def test_what_was_begun_with_another_account_is_not_gone_on_with(stripe: Stripe,
     parked = Operation.objects.get()
     assert (parked.status, parked.code) == ("parked", "other_account")
     assert stripe.server.books(account=account).invoices == {}
+
+
+def test_what_stands_in_another_account_is_not_looked_for_in_this_one(
+    stripe: Stripe, acme: Customer, settings: Any
+) -> None:
+    paid, voided = stripe.issue(acme, "10.00"), stripe.issue(acme, "20.00")
+    stripe.sync()
+    _, settings.STRIPE_KEY = stripe.server.add_account()
+    connections.connect("live", stripe.now)
+    mark_paid(paid.id, now=stripe.now)
+    stripe.sync()
+    parked = Operation.objects.get(status="parked")
+    assert (parked.kind, parked.code) == ("paid", "other_account")
+    skip(parked.id, reason="Seen to there.", now=stripe.now, by="anna")
+    void(voided.id, now=stripe.now)
+    stripe.sync()
+    assert Operation.objects.get(status="parked").kind == "void"
+    assert set(StripeInvoice.objects.values_list("status", flat=True)) == {"open"}
 
 
 def test_a_revoked_key_parks_nothing(stripe: Stripe, acme: Customer) -> None:
