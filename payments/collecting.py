@@ -13,7 +13,7 @@ from django.db.models import Max
 from contracts import terms
 from invoicing.models import Invoice
 from invoicing.queries import invoice_json
-from invoicing.refusals import public_id
+from invoicing.refusals import locked, public_id
 from payments import mirror
 from payments.domain import dunning
 from payments.errors import Refused
@@ -161,6 +161,7 @@ def payment_failed(invoice: Invoice, reason: str, *, code: str = "", charge_id: 
     """Note, and tell, that a payment of the invoice failed; of each charge once, whoever comes to know of it first.
     ``code`` is why, for machines.
     """
+    locked(invoice.pk)  # the customer's row before that of Stripe's invoice, as everywhere
     seen = StripeInvoice.objects.select_for_update().get(pk=invoice.pk)
     if charge_id and charge_id in seen.failed_charges:
         return
