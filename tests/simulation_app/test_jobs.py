@@ -3,7 +3,7 @@
 import json
 from contextlib import closing
 from datetime import timedelta
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
@@ -87,6 +87,29 @@ def test_workers_at_once_count_each_part_once(shop: None) -> None:
     found.refresh_from_db()
     assert found.status == "done" and done.count(True) == 2
     assert CellRow.objects.count() == len(KEYS)
+
+
+def test_of_those_who_take_a_part_at_once_one_has_it(shop: None) -> None:
+    first, _ = jobs.split(create().pk)
+    for _ in range(25):
+        Part.objects.update(token=None, seen_at=None)
+        gate, taken = Barrier(3), []
+
+        def take(gate: Barrier = gate, taken: list[Any] = taken) -> None:
+            try:
+                connection.ensure_connection()
+                gate.wait()
+                taken.append(jobs._take(first))
+            finally:
+                connection.close()
+
+        threads = [Thread(target=take) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        [part] = [one for one in taken if one is not None]
+        assert Part.objects.get(pk=first).token == part.token
 
 
 def test_a_part_whose_worker_died_is_taken_again(shop: None) -> None:
