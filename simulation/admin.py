@@ -255,7 +255,7 @@ def _charts(result: Mapping[str, Any]) -> Any:
             (label, [one[side]["revenue"].get(currency, "0") for one in result["months"]], colour)
             for side, label, colour in (("before", "in force", IN_FORCE), ("after", "tried", TRIED))
         ]
-        yield _chart(f"Revenue by month, {currency}", "bar", months, sides)
+        yield _chart(f"Revenue by month, {currency}: in force grey, tried violet", "bar", months, sides)
         for name, title, label in (
             ("window_curve", "Revenue by settlement window", "window"),
             ("price_curve", "Revenue by price, in percent of what is tried", "percent"),
@@ -274,7 +274,7 @@ def _chart(title: str, kind: str, labels: list[str], sets: list[tuple[str, list[
         "datasets": [
             {
                 "label": label, "data": values, "borderColor": colour, "backgroundColor": colour, "displayYAxis": True,
-                "tension": 0.2,
+                "grouped": True, "maxBarThickness": 24,
             }
             for label, values, colour in sets
         ],

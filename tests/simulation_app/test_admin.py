@@ -75,7 +75,12 @@ def test_asked_by_the_form_and_answered_by_the_page(shop: list[Any]) -> None:
     assert found.status == "done", found.error
     shown = admin.get(page).content.decode()
     for words in (
-        *("Revenue by month, USD", "Revenue by settlement window, USD", "Revenue by price", "Download as CSV"),
+        *(
+            "Revenue by month, USD: in force grey, tried violet",
+            "Revenue by settlement window, USD",
+            "Revenue by price",
+            "Download as CSV",
+        ),
         *("1 kept, 0 gained, 1 lost, of which 1 did not hold in force either", "(terms)", "&lt;b&gt;globex"),
     ):
         assert words in shown, words
