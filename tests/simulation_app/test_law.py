@@ -109,7 +109,9 @@ def story_of(seed: int, texts: int = 1) -> outcomes_law.Story:
     least = texts
 
     @seeded(seed)
-    @settings(max_examples=25, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=25, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
     @given(conditions(), CUSTOMERS, st.lists(events(), min_size=3, max_size=6), CONTRACTS, own_terms())
     def draw(texts: Any, customers: Any, sent: Any, windows: Any, own: Any) -> None:
         if len(texts) < least:
