@@ -154,7 +154,7 @@ def page(now: datetime) -> str:
     head = ("Settlement window", "Billed", "Given back", "of billed", "Stand", "Commission that stands, EUR")
     before = other["before"]
     return (
-        (HERE / "page.md")
+        (HERE / "page.txt")
         .read_text(encoding="utf-8")
         .format(
             events=f"{curve['events']:,}",
