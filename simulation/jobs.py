@@ -126,6 +126,14 @@ def unfinished(now: datetime) -> tuple[list[UUID], list[int]]:
     return list(waiting.values_list("id", flat=True)), list(parts.values_list("id", flat=True))
 
 
+def work_on_one(now: datetime) -> int:
+    """For who works without a broker: split what waits, and replay one part that nobody works on; how many were."""
+    simulations, parts = unfinished(now)
+    for simulation in simulations:
+        parts += split(simulation)
+    return next((1 for part in parts if work(part)), 0)
+
+
 # --- Work -------------------------------------------------------------------------------------------------------------
 
 

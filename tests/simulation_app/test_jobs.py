@@ -3,10 +3,12 @@
 import json
 from contextlib import closing
 from datetime import timedelta
+from io import StringIO
 from threading import Barrier, Thread
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
@@ -196,6 +198,16 @@ def test_tasks_do_it(shop: None, settings: Any) -> None:
         app.conf.task_always_eager = False
     found.refresh_from_db()
     assert found.status == "done"
+
+
+def test_without_a_broker_the_pump_does_it(shop: None) -> None:
+    found, other = create(), create(SPAN)
+    out = StringIO()
+    call_command("pump", "--once", stdout=out)
+    for one in (found, other):
+        one.refresh_from_db()
+        assert one.status == "done"
+    assert out.getvalue().count("1 parts simulated") == 4
 
 
 # --- /v1/simulations --------------------------------------------------------------------------------------------------
