@@ -134,4 +134,7 @@ def subject_key(rules: Rules, data: Mapping[str, Any]) -> str | None:
     A text too long to name anything is no key.
     """
     key = rules.versions[0].program.subject(data)
-    return None if key is None or len(key.encode()) > MAX_KEY_BYTES else key
+    # A character is four bytes at most: nearly no key has to be encoded to know.
+    if key is None or (len(key) * 4 > MAX_KEY_BYTES and len(key.encode()) > MAX_KEY_BYTES):
+        return None
+    return key

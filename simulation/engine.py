@@ -14,7 +14,8 @@ from datetime import datetime
 from django.db import connection
 
 from conditions_dsl import Event
-from outcomes.domain.instants import to_us
+from contracts.terms import Terms
+from outcomes.domain.instants import from_us, to_us
 from outcomes.domain.lifecycle import PROVISIONAL, REVERSED, Attempt, Decision, Fold, replay
 from outcomes.event_types import seen_types
 from outcomes.models import ArchivedMonth, LateEvidence
@@ -108,17 +109,26 @@ def _types(judged: Judged, names: Collection[str]) -> list[str]:
 class _Run:
     def __init__(self, scenario: Scenario, now: int, progress: Progress) -> None:
         self.scenario, self.now, self.progress = scenario, now, progress
-        asked = scenario.asked
         archived = tuple(ArchivedMonth.objects.order_by("month").values_list("month", flat=True))
         self.found = Found({}, Examples(scenario.customers), scenario.slugs, archived=archived)
-        self.ledgers = {one: Ledger(scenario.before, one, asked.start, asked.end) for one in scenario.customers}
+        self.ledgers = {one: self._ledger(scenario.before, one) for one in scenario.customers}
         self.tried = self.ledgers
         if scenario.after is not scenario.before:
-            self.tried = {one: Ledger(scenario.after, one, asked.start, asked.end) for one in scenario.customers}
+            self.tried = {one: self._ledger(scenario.after, one) for one in scenario.customers}
         # By customer, and by condition for each way of counting it.
         self.before: dict[int, list[Tally]] = defaultdict(list)
         self.after: dict[int, list[Tally]] = defaultdict(list)
         self.windows: dict[int, dict[int, list[Tally]]] = defaultdict(lambda: defaultdict(list))
+
+    def now_of(self, customer: int) -> int:
+        """What time it is for a customer."""
+        return self.scenario.clocks.get(customer, self.now)
+
+    def _ledger(self, terms: Terms, customer: int) -> Ledger:
+        """Of the periods asked for; those that have not begun owe nothing, not even a fee."""
+        asked = self.scenario.asked
+        begun = from_us(self.now_of(customer)) + datetime.resolution
+        return Ledger(terms, customer, asked.start, min(asked.end, begun))
 
     def results(self) -> tuple[list[CustomerResult], Found]:
         names = seen_types()
@@ -187,7 +197,7 @@ class _Book:
 
     def __init__(self, run: _Run, judged: Judged, customer: int, difference: Difference) -> None:
         self.customer, self.condition, self.slug = customer, judged.id, judged.slug
-        self.now = run.scenario.clocks.get(customer, run.now)
+        self.now = run.now_of(customer)
         self.span = to_us(run.scenario.asked.start), to_us(run.scenario.asked.end)
         self.difference, self.examples = difference, run.found.examples
         self.ledger, self.tried = run.ledgers[customer], run.tried[customer]

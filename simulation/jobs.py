@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import msgspec
 import structlog
 from django.db import connection, transaction
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from access import ids
@@ -126,6 +126,14 @@ def unfinished(now: datetime) -> tuple[list[UUID], list[int]]:
     return list(waiting.values_list("id", flat=True)), list(parts.values_list("id", flat=True))
 
 
+def work_on_one(now: datetime) -> int:
+    """For who works without a broker: split what waits, and replay one part that nobody works on; how many were."""
+    simulations, parts = unfinished(now)
+    for simulation in simulations:
+        parts += split(simulation)
+    return next((1 for part in parts if work(part)), 0)
+
+
 # --- Work -------------------------------------------------------------------------------------------------------------
 
 
@@ -156,13 +164,19 @@ def work(part_id: int) -> bool:
     return True
 
 
+@transaction.atomic
 def _take(part_id: int) -> Part | None:
-    now, token = timezone.now(), uuid4()
-    free = Q(token__isnull=True) | Q(seen_at__lt=now - SILENCE)
-    taken = Part.objects.filter(
-        free, pk=part_id, finished_at__isnull=True, simulation__status=Simulation.Status.RUNNING
-    ).update(token=token, seen_at=now, done=0)
-    return Part.objects.select_related("simulation").get(pk=part_id) if taken else None
+    """The part, with a token of ours; None where there is nothing to do. Locks its row: of those who come at once, one
+    has it.
+    """
+    now = timezone.now()
+    running = Part.objects.filter(pk=part_id, simulation__status=Simulation.Status.RUNNING, finished_at__isnull=True)
+    part = running.select_for_update(of=("self",)).select_related("simulation").first()
+    if part is None or (part.seen_at is not None and part.seen_at >= now - SILENCE):
+        return None
+    part.token, part.seen_at, part.done = uuid4(), now, 0
+    part.save(update_fields=["token", "seen_at", "done"])
+    return part
 
 
 class _Told:
@@ -197,11 +211,12 @@ def _keep(part: Part, found: list[Any], beside: Any) -> None:
     """The part's result, once. Raises Stopped where the part is no longer ours."""
     told = results.Beside()
     told.add(found, beside)
-    mine = Part.objects.filter(
-        pk=part.pk, token=part.token, finished_at__isnull=True, simulation__status=Simulation.Status.RUNNING
-    )
-    if not mine.update(done=F("events"), finished_at=timezone.now(), beside=told.to_json()):
+    running = Part.objects.filter(pk=part.pk, simulation__status=Simulation.Status.RUNNING, finished_at__isnull=True)
+    mine = running.select_for_update(of=("self",)).filter(token=part.token).first()
+    if mine is None:
         raise Stopped
+    mine.done, mine.finished_at, mine.beside = mine.events, timezone.now(), told.to_json()
+    mine.save(update_fields=["done", "finished_at", "beside"])
     CellRow.objects.bulk_create((_stored(part, row) for row in results.rows_of(found, beside.slugs)), batch_size=2_000)
 
 

@@ -75,6 +75,7 @@ def _curve(console: Console, points: Sequence[Mapping[str, Any]], title: str, na
     table = Table(title=title, title_justify="left")
     table.add_column(name.capitalize(), justify="right")
     table.add_column("Outcomes", justify="right")
+    table.add_column("Given back", justify="right")
     table.add_column("In window yet", justify="right")
     for currency in currencies:
         table.add_column(currency, justify="right")
@@ -84,7 +85,9 @@ def _curve(console: Console, points: Sequence[Mapping[str, Any]], title: str, na
         for currency in currencies:
             amount = Decimal(point["revenue"].get(currency, "0"))
             cells += [f"{amount:,}", "█" * int(30 * max(amount, Decimal(0)) / most[currency])]
-        table.add_row(str(point[name]), f"{point['outcomes']:,}", f"{point['provisional']:,}", *cells)
+        table.add_row(
+            str(point[name]), f"{point['outcomes']:,}", f"{point['reversed']:,}", f"{point['provisional']:,}", *cells
+        )
     console.print(table)
 
 

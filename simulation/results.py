@@ -44,9 +44,12 @@ def rows_of(results: Iterable[CustomerResult], slugs: Mapping[int, str]) -> Iter
 
 @dataclass
 class Point:
-    """One point of a curve: revenue by currency in minor units, outcomes that stand, and those in their window yet."""
+    """One point of a curve: revenue by currency in minor units, outcomes that stand, those given back, and those in
+    their window yet.
+    """
 
     outcomes: int = 0
+    reversed: int = 0
     provisional: int = 0
     revenue: dict[str, int] = field(default_factory=dict)
 
@@ -54,11 +57,13 @@ class Point:
         self.provisional += provisional
         for (_, _, currency), cell in cells.items():
             self.outcomes += cell.outcomes
+            self.reversed += cell.reversed
             if currency:
                 self.revenue[currency] = self.revenue.get(currency, 0) + cell.amount_minor
 
     def join(self, other: "Point") -> None:
         self.outcomes += other.outcomes
+        self.reversed += other.reversed
         self.provisional += other.provisional
         for currency, minor in other.revenue.items():
             self.revenue[currency] = self.revenue.get(currency, 0) + minor
@@ -241,6 +246,7 @@ def summary_json(totals: Totals, beside: Beside) -> dict[str, Any]:
 def _point_json(point: Point) -> dict[str, Any]:
     return {
         "outcomes": point.outcomes,
+        "reversed": point.reversed,
         "provisional": point.provisional,
         "revenue": {currency: money.major_text(minor, currency) for currency, minor in sorted(point.revenue.items())},
     }

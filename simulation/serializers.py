@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from access.errors import Detail
+from access.errors import Detail, InvalidInput, flatten
 from access.fields import DecimalStringField, FlagField, Rfc3339Field, TextField
 from access.serializers import StrictSerializer
 from contracts.condition_text import examine
@@ -101,7 +101,8 @@ class SimulationRequest(StrictSerializer):
 
 
 def read(given: Any) -> Asked:
-    """The question that a decoded JSON body asks. Raises ValidationError or ApiError with every place at fault."""
+    """The question that a decoded JSON body asks. Raises ApiError (422) with every place at fault."""
     request = SimulationRequest(data=given)
-    request.is_valid(raise_exception=True)
+    if not request.is_valid():
+        raise InvalidInput(flatten(request.errors))
     return request.asked()

@@ -57,6 +57,17 @@ def test_the_sweep_is_measured(tmp_path: Path) -> None:
 
 
 @SLOW
+def test_simulation_is_measured(tmp_path: Path) -> None:
+    # Counts that do not agree would end the run with status 1: copies of the log come to as many times what one does.
+    done = bench("simulation", "--tiny", "--homes", str(tmp_path / "homes"))
+    assert done.returncode == 0, done.stderr
+    for what, workers in (("what is in force", 1), ("other prices", 1), ("another text", 1), ("another text", 2)):
+        assert f"{what:<20}{2000:>12,}{workers:>9}{1:>8}" in done.stdout
+    assert done.stdout.count(" >= ") == 4 and done.stdout.count(" <= ") == 2
+    assert list((tmp_path / "homes").iterdir()) == [], "stopped and removed"
+
+
+@SLOW
 def test_billing_is_measured(tmp_path: Path) -> None:
     # Counts that do not agree would end the run with status 1: each outcome is on one line, numbers have no gap.
     done = bench("billing", "--tiny", "--homes", str(tmp_path / "homes"))

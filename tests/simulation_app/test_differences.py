@@ -113,6 +113,13 @@ def test_terms_stand_apart_from_conditions(shop: None) -> None:
     assert told["after"]["revenue"] == {"USD": "82.50"}
 
 
+def test_periods_that_have_not_begun_owe_nothing(shop: None) -> None:
+    rows, told = ask(to="2027-01-01T00:00:00Z", contract={"minimum": "12"}, customers=["globex"])
+    # April begins with the very instant at which it is asked.
+    assert [row.month for row in rows if row.condition == ""] == ["2026-01", "2026-02", "2026-03", "2026-04"]
+    assert told["after"]["revenue"] == {"USD": "48.00"}
+
+
 def test_customers_are_chosen(shop: None) -> None:
     rows, told = ask(customers=["globex"])
     assert {row.customer for row in rows} == {"globex"}

@@ -3,10 +3,12 @@
 import json
 from contextlib import closing
 from datetime import timedelta
-from threading import Thread
+from io import StringIO
+from threading import Barrier, Thread
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
@@ -87,6 +89,29 @@ def test_workers_at_once_count_each_part_once(shop: None) -> None:
     found.refresh_from_db()
     assert found.status == "done" and done.count(True) == 2
     assert CellRow.objects.count() == len(KEYS)
+
+
+def test_of_those_who_take_a_part_at_once_one_has_it(shop: None) -> None:
+    first, _ = jobs.split(create().pk)
+    for _ in range(25):
+        Part.objects.update(token=None, seen_at=None)
+        gate, taken = Barrier(3), []
+
+        def take(gate: Barrier = gate, taken: list[Any] = taken) -> None:
+            try:
+                connection.ensure_connection()
+                gate.wait()
+                taken.append(jobs._take(first))
+            finally:
+                connection.close()
+
+        threads = [Thread(target=take) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        [part] = [one for one in taken if one is not None]
+        assert Part.objects.get(pk=first).token == part.token
 
 
 def test_a_part_whose_worker_died_is_taken_again(shop: None) -> None:
@@ -173,6 +198,16 @@ def test_tasks_do_it(shop: None, settings: Any) -> None:
         app.conf.task_always_eager = False
     found.refresh_from_db()
     assert found.status == "done"
+
+
+def test_without_a_broker_the_pump_does_it(shop: None) -> None:
+    found, other = create(), create(SPAN)
+    out = StringIO()
+    call_command("pump", "--once", stdout=out)
+    for one in (found, other):
+        one.refresh_from_db()
+        assert one.status == "done"
+    assert out.getvalue().count("1 parts simulated") == 4
 
 
 # --- /v1/simulations --------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from payments.operations import sync_due
 from payments.tax import look_up_due as look_up_taxes
 from payments.watching import look_due
 from settlement.sweep import settle_due
+from simulation.jobs import work_on_one
 from webhooks.delivery import deliver_due
 
 # Evaluation hands over to settlement after so many events, so that a long queue does not put settling off.
@@ -61,11 +62,13 @@ class Command(BaseCommand):
         synced = _stripe()
         sent = deliver_due(timezone.now(), seconds=WEBHOOK_SECONDS)
         handed_over = hand_over_due(timezone.now(), seconds=WEBHOOK_SECONDS).done
-        busy = bool(events or settled or issued or synced or sent or handed_over)
+        simulated = work_on_one(timezone.now())
+        busy = bool(events or settled or issued or synced or sent or handed_over or simulated)
         if busy:
             self.stdout.write(
                 f"{now:%H:%M:%S}  {events:,} events, {settled:,} outcomes settled, {issued:,} invoices issued, "
-                f"{synced:,} steps with Stripe, {sent:,} webhooks sent, {handed_over:,} outcomes handed over"
+                f"{synced:,} steps with Stripe, {sent:,} webhooks sent, {handed_over:,} outcomes handed over, "
+                f"{simulated:,} parts simulated"
             )
         return busy
 

@@ -9,11 +9,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
-from rest_framework.exceptions import APIException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from access.errors import flatten
+from access.errors import ApiError
 from contracts.apply.documents import DocumentError, read_yaml
 from simulation import report, results
 from simulation.asked import Asked
@@ -55,7 +54,7 @@ class Command(BaseCommand):
         try:
             asked = read(_question(options))
             check(asked, now)
-        except APIException as error:
+        except ApiError as error:
             raise CommandError("\n".join(_complaints(error))) from None
         rows, beside = self._run(asked, now)
         with _out(options["output"], self.stdout) as out:
@@ -124,9 +123,8 @@ def _document(path: Path) -> dict[str, Any]:
     return value
 
 
-def _complaints(error: APIException) -> list[str]:
-    details = getattr(error, "details", None) or list(flatten(error.detail))
-    return [f"{detail.path}: {detail.message}" if detail.path else detail.message for detail in details] or [str(error)]
+def _complaints(error: ApiError) -> list[str]:
+    return [f"{one.path}: {one.message}" if one.path else one.message for one in error.details] or [error.message]
 
 
 def _out(path: Path | None, stdout: Any) -> Any:

@@ -1,0 +1,134 @@
+"""Simulations in the admin: asked by a form, answered by a page; only a POST begins or cancels one."""
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from contracts.models import Condition
+from simulation import jobs, tasks
+from simulation.models import Simulation
+from tests.simulation_app.shop import DAY, HOUR, JANUARY, NOW, SPAN, TEXT, open_shop, say, settle
+
+ADD = "admin:simulation_simulation_add"
+FORM = {
+    "start_0": "2026-01-01", "start_1": "00:00:00", "to_0": "2026-04-01", "to_1": "00:00:00",
+    "condition": "", "window": "", "rate_card": "", "contract": "", "customers": "",
+}  # fmt: skip
+
+
+@pytest.fixture
+def shop(committed: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    settings.MAX_EVENT_AGE_DAYS = 10_000
+    open_shop("acme", "<b>globex</b>")
+    say("closed", "A", JANUARY + DAY, priority="urgent")
+    say("closed", "B", JANUARY + 2 * DAY, customer="<b>globex</b>")
+    say("reopened", "B", JANUARY + 2 * DAY + 30 * HOUR, customer="<b>globex</b>")
+    settle()
+    begun: list[Any] = []
+    monkeypatch.setattr(tasks, "begin", begun.append)
+    return begun
+
+
+def client_of(*permissions: str) -> Client:
+    user = get_user_model().objects.create(username="ada", is_staff=True, is_superuser=not permissions)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def done(found: Simulation) -> Simulation:
+    for part in jobs.split(found.pk):
+        jobs.work(part)
+    return jobs.find(found.pk)
+
+
+def test_asked_by_the_form_and_answered_by_the_page(shop: list[Any]) -> None:
+    admin = client_of()
+    solved = Condition.objects.get(slug="solved").pk
+    assert admin.get(reverse(ADD)).status_code == 200
+    given = FORM | {
+        "condition": TEXT.replace("24 hours", "36 hours").replace("\n", "\r\n"),
+        "window_of": solved, "window": "48 hours", "window_curve": solved, "price_curve": solved,
+        "rate_card": "currency: USD\nprices:\n  - condition: solved\n    unit_price: 12.5\n",
+        "contract": "minimum: 5", "customers": "acme\r\n<b>globex</b>\r\n",
+    }  # fmt: skip
+    answer = admin.post(reverse(ADD), given)
+    assert answer.status_code == 302, answer.context and answer.context["adminform"].form.errors
+    [found] = Simulation.objects.all()
+    assert shop == [found.pk] and found.asked_by == "ada"
+    assert json.loads(found.asked) == {
+        **SPAN, "condition": TEXT.replace("24 hours", "36 hours"), "customers": ["acme", "<b>globex</b>"],
+        "contract": {"minimum": 5, "settlement_windows": {"solved": "48 hours"}},
+        "rate_card": {"currency": "USD", "prices": [{"condition": "solved", "unit_price": 12.5}]},
+        "window_curve": "solved", "price_curve": "solved",
+    }  # fmt: skip
+    page = reverse("admin:simulation_simulation_change", args=[found.pk])
+    waiting = admin.get(page).content.decode()
+    assert "Waiting, asked by ada" in waiting and "Cancel it" in waiting and "Download" not in waiting
+    found = done(found)
+    assert found.status == "done", found.error
+    shown = admin.get(page).content.decode()
+    for words in (
+        *(
+            "Revenue by month, USD: in force grey, tried violet",
+            "Revenue by settlement window, USD",
+            "Revenue by price",
+            "Download as CSV",
+        ),
+        *("1 kept, 0 gained, 1 lost, of which 1 did not hold in force either", "(terms)", "&lt;b&gt;globex"),
+    ):
+        assert words in shown, words
+    assert "<b>globex" not in shown and "Cancel it" not in shown
+    assert shown.count('class="chart"') == 3
+    csv = admin.get(reverse("admin:simulation_simulation_csv", args=[found.pk]))
+    assert b"".join(csv.streaming_content).decode().startswith("\ufeffcustomer,month")
+    assert b"Done" in admin.get(reverse("admin:simulation_simulation_changelist")).content
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field", "said"),
+    [
+        ({"condition": "outcome x"}, "condition", "per KEY"),
+        ({"rate_card": "currency: [", "window": ""}, "rate_card", "not YAML"),
+        ({"contract": "- 1"}, "contract", "Expected names"),
+        ({"contract": "net_days: 3"}, "contract", "net_days: There is no field"),
+        ({"window": "2 days"}, "window", "takes both"),
+        ({"customers": "nobody"}, "customers", "There is no customer"),
+        ({"to_0": "2025-01-01"}, "to", "after `from`"),
+    ],
+)
+def test_what_is_refused_stands_beside_its_field(shop: list[Any], wrong: Any, field: str, said: str) -> None:
+    answer = client_of().post(reverse(ADD), FORM | wrong)
+    assert answer.status_code == 200
+    errors = answer.context["adminform"].form.errors
+    assert said in str(errors), errors
+    assert field in errors, errors
+    assert not Simulation.objects.exists() and shop == []
+
+
+def test_cancelling_asks_first(shop: list[Any]) -> None:
+    admin = client_of()
+    found = jobs.create(SPAN, by="tests", now=NOW)
+    ask = reverse("admin:simulation_simulation_cancel", args=[found.pk])
+    assert b"Cancel the simulation?" in admin.get(ask).content
+    assert jobs.find(found.pk).status == "waiting"
+    assert admin.post(ask).status_code == 302
+    assert jobs.find(found.pk).status == "cancelled"
+    csv = reverse("admin:simulation_simulation_csv", args=[found.pk])
+    assert admin.get(csv).status_code == 404
+
+
+def test_who_may_only_look(shop: list[Any]) -> None:
+    reader = client_of("view_simulation")
+    found = jobs.create(SPAN, by="tests", now=NOW)
+    assert reader.get(reverse("admin:simulation_simulation_change", args=[found.pk])).status_code == 200
+    assert reader.post(reverse("admin:simulation_simulation_cancel", args=[found.pk])).status_code == 403
+    assert reader.post(reverse(ADD), FORM).status_code == 403
+    stranger = Client()
+    assert stranger.get(reverse("admin:simulation_simulation_change", args=[found.pk])).status_code == 302
