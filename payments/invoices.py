@@ -12,7 +12,7 @@ from contracts.clocks import now_of
 from contracts.domain.periods import Period
 from invoicing.localised import period_text
 from invoicing.models import Invoice, Status
-from invoicing.printed.sheet import locale_of_parties, tax_notes
+from invoicing.printed.sheet import locale_of_parties
 from invoicing.refusals import public_id
 from payments import collecting, customers, lines, mirror, units
 from payments.client import ask, bears, plain
@@ -22,7 +22,7 @@ from payments.steps import Work
 from payments.words import t
 
 METADATA = "holdfast_invoice"
-MEMO, FOOTER, FIELD = 500, 5000, 140
+MEMO, FIELD = 500, 140
 DAY = timedelta(days=1)
 
 Theirs = dict[str, Any]
@@ -36,10 +36,10 @@ def push(work: Work) -> None:
     assert invoice is not None
     if invoice.total_minor < 0:
         raise Refused("Its total is below zero: Stripe has no such invoices.", code="total_below_zero")
-    wanted = lines.requests_of(invoice)
+    wanted, summed = lines.lines_of(invoice)
     method = collecting.method_of(invoice)
     customer_id = customers.ensure(work, invoice.customer)
-    stripe_id = _draft(work, invoice, customer_id, method)
+    stripe_id = _draft(work, invoice, customer_id, method, lines.footer_of(invoice, summed))
     if wanted:
         _add_lines(work, invoice, stripe_id, wanted)
     theirs = _current(work, invoice, stripe_id)
@@ -60,12 +60,12 @@ def push(work: Work) -> None:
         collecting.begin(work, invoice, stripe_id)
 
 
-def _draft(work: Work, invoice: Invoice, customer_id: str, method: str) -> str:
+def _draft(work: Work, invoice: Invoice, customer_id: str, method: str, footer: str) -> str:
     """The id of the invoice's draft there; what stands of it here is made with it."""
     try:
         made = work.step(
             "invoice",
-            _request(invoice, customer_id, method, work.clock()),
+            _request(invoice, customer_id, method, footer, work.clock()),
             lambda request, options: work.v1.invoices.create(request, options),
             lambda begun_at: find(work, invoice, customer_id),
         )
@@ -90,7 +90,7 @@ def _add_lines(work: Work, invoice: Invoice, stripe_id: str, wanted: list[dict[s
         raise
 
 
-def _request(invoice: Invoice, customer_id: str, method: str, now: datetime) -> dict[str, Any]:
+def _request(invoice: Invoice, customer_id: str, method: str, footer: str, now: datetime) -> dict[str, Any]:
     locale = locale_of_parties(invoice.parties)
     request: dict[str, Any] = {
         "customer": customer_id,
@@ -114,8 +114,8 @@ def _request(invoice: Invoice, customer_id: str, method: str, now: datetime) -> 
     memo = invoice.memo or (t(locale, "interim") if invoice.kind == Invoice.Kind.INTERIM else "")
     if memo:
         request["description"] = lines.shortened(memo, MEMO)
-    if notes := tax_notes(invoice.taxes):
-        request["footer"] = lines.shortened("\n".join(notes), FOOTER)
+    if footer:
+        request["footer"] = footer
     return request
 
 

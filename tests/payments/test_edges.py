@@ -232,9 +232,25 @@ def test_more_lines_than_stripe_takes(stripe: Stripe, acme: Customer) -> None:
     lines = list(stripe.v1.invoices.line_items.list(theirs.id, {"limit": 100}).auto_paging_iter())
     assert (len(lines), theirs.total) == (250, invoice.total_minor)
     last = lines[-1]
-    assert last.description == f"151 further lines: see the PDF of invoice {invoice.number}"
+    assert last.description == f"151 further lines: see below, or the PDF of invoice {invoice.number}"
     assert last.amount == sum(n * 100 + 1 for n in range(1, 152))
     assert [line.description for line in lines[:2]] == ["Item 152", "Item 153"]
+    # What is summed stands below, the largest first.
+    footer = theirs.footer.split("\n")
+    assert footer[:3] == ["Further lines:", "Item 151: US$151.01", "Item 150: US$150.01"]
+    assert (len(footer), footer[-1]) == (152, "Item 1: US$1.01")
+
+
+def test_more_lines_than_the_footer_takes_too(stripe: Stripe, acme: Customer) -> None:
+    """Those below the line are the largest of what is summed, and the last word says how many more there are."""
+    lines = tuple(ItemFields(f"Consulting {n} " + "x" * 80, amount=Decimal(n)) for n in range(1, 451))
+    invoice = one_off.write(OneOffFields(customer="acme", lines=lines, issue=True), now=stripe.now)
+    assert stripe.sync() == 1
+    footer = stripe.invoice(invoice).footer
+    said = footer.split("\n")
+    assert len(footer) <= 5000
+    assert said[1].startswith("Consulting 201 x")
+    assert said[-1] == f"And {201 - (len(said) - 2)} more: see the PDF of invoice {invoice.number}"
 
 
 @pytest.mark.parametrize(
