@@ -123,7 +123,7 @@ def test_every_measurement_gives_its_figures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sweeep"], "There is no benchmark 'sweeep'; known are: billing, fold, intake, storage, sweep."),
+        (["sweeep"], "There is no benchmark 'sweeep'; known are: billing, fold, intake, simulation, storage, sweep."),
         (["--quick"], "Options belong to one benchmark: name it before them"),
         (["intake", "--only", "raw,cooked"], "there is no cooked; choose of raw,handwritten"),
         (["intake", "--stored", "10"], "give 1000 or more"),
