@@ -37,8 +37,9 @@ _BUCKET = f"""
 """
 
 # What settled the moment it was met was never provisional. An outcome that lapsed (`bill when` became false again)
-# keeps neither `met_at` nor a window: its journal tells how long it was met, and others of its condition how long a
-# window is. One that was met again after it lapsed counts by what became of that.
+# keeps neither `met_at` nor a window: its journal, where each row follows from the one before, tells how long it was
+# met, and others of its condition how long a window is. One that was met again after it lapsed counts by what became
+# of that. The journal is read by a join: a look for each outcome let the planner walk the whole of it each time.
 _PAST = f"""
 WITH past AS MATERIALIZED (
     SELECT o.id, o.condition_id, o.state, o.met_at, o.settles_at, o.ended_at
@@ -51,21 +52,22 @@ WITH past AS MATERIALIZED (
 ), windows AS (
     SELECT condition_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY settles_at - met_at) AS usual
     FROM past WHERE state NOT IN ('open', 'missed') GROUP BY condition_id
+), told AS (
+    SELECT j.outcome_id, j.id, j.from_state, j.to_state, j.effective_at AS lapsed_at,
+           lag(j.effective_at) OVER (PARTITION BY j.outcome_id ORDER BY j.id) AS met_at
+    FROM outcomes_journal j WHERE j.outcome_id IN (SELECT id FROM past WHERE state IN ('open', 'missed'))
+), lapses AS (
+    SELECT DISTINCT ON (outcome_id) outcome_id, met_at, lapsed_at FROM told
+    WHERE from_state = 'provisional' AND to_state = 'open' ORDER BY outcome_id, id DESC
 ), decided AS (
     SELECT condition_id,
            CASE WHEN state = 'void' THEN {_BUCKET.format(age="(ended_at - met_at)", window="(settles_at - met_at)")} END
                AS lost
     FROM past WHERE state NOT IN ('open', 'missed')
     UNION ALL
-    SELECT p.condition_id, {_BUCKET.format(age="(lapse.at - met.at)", window="w.usual")}
-    FROM past p JOIN windows w ON w.condition_id = p.condition_id,
-    LATERAL (SELECT j.id, j.effective_at AS at FROM outcomes_journal j
-             WHERE j.outcome_id = p.id AND j.from_state = 'provisional' AND j.to_state = 'open'
-             ORDER BY j.id DESC LIMIT 1) lapse,
-    LATERAL (SELECT j.effective_at AS at FROM outcomes_journal j
-             WHERE j.outcome_id = p.id AND j.to_state = 'provisional' AND j.id < lapse.id
-             ORDER BY j.id DESC LIMIT 1) met
-    WHERE p.state IN ('open', 'missed') AND met.at + w.usual <= %(now)s
+    SELECT p.condition_id, {_BUCKET.format(age="(l.lapsed_at - l.met_at)", window="w.usual")}
+    FROM lapses l JOIN past p ON p.id = l.outcome_id JOIN windows w ON w.condition_id = p.condition_id
+    WHERE l.met_at + w.usual <= %(now)s
 )
 SELECT condition_id, lost, count(*) FROM decided GROUP BY condition_id, lost
 """

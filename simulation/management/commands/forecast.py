@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from access.errors import ApiError
@@ -68,7 +69,7 @@ def _print(told: list[dict[str, Any]], out: Any) -> None:
         table.add_column(name, justify="right")
     for one in told:
         amounts = [one[name] or "unknown" for name in ("confirmed", "low", "expected", "high")]
-        table.add_row(one["customer"], one["period_end"], one["currency"], *amounts, one["if_all_confirmed"])
+        table.add_row(escape(one["customer"]), one["period_end"], one["currency"], *amounts, one["if_all_confirmed"])
     console.print(table)
     rates = Table(title="Provisional outcomes, and the rates they are judged by", title_justify="left")
     for name in ("Customer", "Condition"):
@@ -84,7 +85,7 @@ def _print(told: list[dict[str, Any]], out: Any) -> None:
             shares = [share.get(name, "unknown") for name in ("expected", "low", "high")]
             past = [f"{row[name]:,}" for name in ("past_outcomes", "past_confirmed")]
             rates.add_row(
-                one["customer"], row["condition"], f"{row['outcomes']:,}", row["provisional"], *shares,
+                escape(one["customer"]), row["condition"], f"{row['outcomes']:,}", row["provisional"], *shares,
                 row["basis"] or "nothing", *past,
             )  # fmt: skip
     if rates.row_count:
