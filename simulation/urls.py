@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from simulation import api
+from simulation import api, forecast_api
 
 urlpatterns = [
     path("simulations", api.SimulationList.as_view()),
+    path("simulations/forecast", forecast_api.ForecastDetail.as_view()),
     path("simulations/<str:simulation_id>", api.SimulationDetail.as_view()),
     path("simulations/<str:simulation_id>/cancel", api.SimulationCancel.as_view()),
     path("simulations/<str:simulation_id>/customers", api.SimulationCustomers.as_view()),

@@ -9,6 +9,8 @@ from django.core.management import load_command_class
 
 from simulation import jobs, urls
 from simulation.asked import FACTORS, WINDOWS
+from simulation.domain.survival import BUCKETS
+from simulation.forecast import ALL, CONDITION, CONFIDENCE, CUSTOMER, LEAST, MOST
 from simulation.models import Simulation
 from simulation.serializers import SimulationRequest, TermsRequest
 from tests.simulation_app.shop import DAY, HOUR, JANUARY, NOW, open_shop, say, settle
@@ -65,3 +67,16 @@ def test_the_endpoints_and_states_of_the_page_are_there() -> None:
 def test_the_points_of_curves() -> None:
     assert (WINDOWS[0], WINDOWS[-1]) == (3600, 30 * 86_400) and "1 hour to 30 days" in PAGE
     assert (FACTORS[0], FACTORS[-1]) == (50, 150) and "50 % to 150 %" in PAGE
+
+
+def test_the_figures_of_the_forecast() -> None:
+    forecasts = PAGE[PAGE.index("## Forecast") : PAGE.index("## What it does not see")]
+    assert f"at least {LEAST} " in forecasts and f"{MOST:,}" in forecasts
+    assert f"{100 * float(CONFIDENCE):.0f} of 100 cases" in forecasts
+    edges = [str(100 * bucket // BUCKETS) for bucket in range(BUCKETS)]
+    assert " ".join(forecasts.split()).count(f"{', '.join(edges[:-1])} and {edges[-1]} %") == 1
+    for basis in (CUSTOMER, CONDITION, ALL):
+        assert f"| `{basis}` |" in forecasts
+    parser = load_command_class("simulation", "forecast").create_parser("manage.py", "forecast")
+    own = {name for action in parser._actions for name in action.option_strings}
+    assert set(re.findall(r"--[a-z]+", forecasts)) == own & {"--customer", "--json"}
