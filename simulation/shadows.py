@@ -20,6 +20,7 @@ from access.errors import ApiError
 from access.ids import uuid7
 from access.times import format_rfc3339
 from contracts.clocks import nows
+from contracts.refusals import conflict
 from simulation import jobs
 from simulation.checking import check
 from simulation.models import Day, Shadow, Simulation
@@ -52,7 +53,7 @@ def create(given: Any, *, by: str, now: datetime) -> Shadow:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SHADOW_LOCK])
         if Shadow.objects.filter(name=name).exists():
-            raise ApiError(409, "shadow_exists", f'There is a shadow "{name}" already: take another name.')
+            raise conflict("shadow_exists", f'There is a shadow "{name}" already: take another name.', "name")
         if Shadow.objects.filter(status=Shadow.Status.RUNNING).count() >= MOST:
             raise ApiError(409, "too_many_shadows", f"{MOST} shadows run already: stop one.")
         return Shadow.objects.create(
