@@ -56,17 +56,18 @@ class DraftForm(UseCaseForm):
         return given
 
 
-class SimulationForm(DraftForm):
+class SpanFields(UseCaseForm):
     start = moment_field(label="From", help_text="UTC. Billing periods that end after it count, whole.")
     to = moment_field(help_text="UTC. Billing periods that begin before it count, whole.")
+
+
+class SimulationForm(DraftForm, SpanFields):  # whose fields come first
     window_curve = _slug_field("Besides, revenue by windows of 1 hour to 30 days of this condition.")
     price_curve = _slug_field("Besides, revenue by prices of 50 % to 150 % of this condition.")
 
     class Meta:
         model = Simulation
         fields: list[str] = []
-
-    field_order = ("start", "to")
 
     def create(self, data: Mapping[str, Any], now: datetime) -> Change[Any]:
         given = {"from": format_rfc3339(data["start"]), "to": format_rfc3339(data["to"]), **self.draft(data)}
@@ -78,7 +79,7 @@ class SimulationForm(DraftForm):
         return Change(Kind.CREATED, made)
 
 
-class ShadowForm(DraftForm):
+class StartFields(UseCaseForm):
     name = text_field(max_length=128, help_text="Tells it from other shadows.")
     start = moment_field(
         label="From",
@@ -86,11 +87,11 @@ class ShadowForm(DraftForm):
         help_text="UTC, not later than now. Left empty: now. A period it lies in counts whole.",
     )
 
+
+class ShadowForm(DraftForm, StartFields):  # whose fields come first
     class Meta:
         model = Shadow
         fields: list[str] = []
-
-    field_order = ("name", "start")
 
     def create(self, data: Mapping[str, Any], now: datetime) -> Change[Any]:
         given = {"name": data["name"], **self.draft(data)}
