@@ -21,13 +21,15 @@ from access.openapi import list_of
 from access.pagination import encode_cursor, page_response, paginate, read_page_request
 from access.serializers import NoBody, QuerySerializer
 from access.views import ApiView, FileView, path_id
-from simulation import jobs, results, tasks
-from simulation.models import CellRow, Simulation
-from simulation.queries import simulation_json
-from simulation.serializers import SimulationRequest
+from simulation import jobs, results, shadows, tasks
+from simulation.models import CellRow, Shadow, Simulation
+from simulation.queries import days_json, shadow_json, simulation_json
+from simulation.serializers import ShadowRequest, SimulationRequest
 
 error_codes.register(
     {
+        "shadow_exists": "A shadow has that name already: take another one.",
+        "too_many_shadows": "As many shadows run as may: stop one.",
         "no_effect": "A part of the question could change nothing: leave it out, or name customers it fits.",
         "simulation_ended": "The simulation has ended: ask anew.",
         "simulation_not_done": "There is no result yet: wait until its status is `done`.",
@@ -96,8 +98,8 @@ class SimulationList(ApiView):
 
     @extend_schema(summary="List simulations", responses=list_of(SimulationSerializer), tags=["simulations"])
     def get(self, request: Request) -> Response:
-        """Newest first, without their results."""
-        found = jobs.with_progress().filter(**self.params)
+        """Newest first, without their results; looks of shadows are not among them."""
+        found = jobs.with_progress().filter(shadow=None, **self.params)
         return paginate(request, found, order=("-id",), serialize=simulation_json)
 
     @extend_schema(
@@ -212,3 +214,90 @@ def _done(simulation_id: str) -> Simulation:
     if found.status != Simulation.Status.DONE:
         raise ApiError(409, "simulation_not_done", f"The simulation is {found.status}: there is no result.")
     return found
+
+
+# --- Shadows ----------------------------------------------------------------------------------------------------------
+
+
+class ShadowSerializer(serializers.Serializer[Any]):
+    """A draft beside what is in force, with the totals since its start as the last look found them; null before."""
+
+    id = PublicIdField(Shadow.PREFIX)
+    name = serializers.CharField()
+    status = serializers.ChoiceField(Shadow.Status.choices)
+    available_actions = serializers.ListField(child=serializers.CharField())
+    asked = serializers.DictField(help_text="The draft as it was sent, with its start.")
+    made_by = serializers.CharField()
+    created_at = Rfc3339Field()
+    looked_at = Rfc3339Field(allow_null=True, help_text="The instant as of which the totals are.")
+    next_look_at = Rfc3339Field(allow_null=True, help_text="Null while a look runs, and of one that is stopped.")
+    stopped_at = Rfc3339Field(allow_null=True)
+    error = serializers.CharField(allow_null=True, help_text="Why the last look found nothing.")
+    before = SideSerializer(allow_null=True)
+    after = SideSerializer(allow_null=True)
+    difference = SideSerializer(allow_null=True)
+
+
+class DaySerializer(BothSerializer):
+    """Everything since the start, as the last look of a day (UTC) found it."""
+
+    day = serializers.DateField()
+    looked_at = Rfc3339Field()
+
+
+class ShadowDetailSerializer(ShadowSerializer):
+    """The same with its days and all that the last look found (docs/simulation.md)."""
+
+    look = PublicIdField(Simulation.PREFIX, allow_null=True, help_text="The simulation that is the last look.")
+    days = DaySerializer(many=True)
+    result = serializers.JSONField(allow_null=True)
+
+
+class ShadowQuery(QuerySerializer):
+    status = ChoiceTextField(Shadow.Status.choices, required=False)
+
+
+class ShadowList(ApiView):
+    query = {"GET": ShadowQuery}
+    paginated = True
+
+    @extend_schema(summary="List shadows", responses=list_of(ShadowSerializer), tags=["simulations"])
+    def get(self, request: Request) -> Response:
+        """Newest first, with their running totals."""
+        return paginate(request, Shadow.objects.filter(**self.params), order=("-id",), serialize=shadow_json)
+
+    @extend_schema(
+        summary="Begin a shadow", request=ShadowRequest, responses={201: ShadowDetailSerializer}, tags=["simulations"]
+    )
+    def post(self, request: Request) -> Response:
+        """Looks every few minutes at what the given condition, prices or terms would have billed since the start,
+        beside what is in force. Nothing else is written. 409 `shadow_exists`, `too_many_shadows`.
+        """
+        made = shadows.create(request.data, by=caller(request), now=timezone.now())
+        return Response(_shadow(made), status=201)
+
+
+class ShadowDetail(ApiView):
+    @extend_schema(summary="Read a shadow", responses=ShadowDetailSerializer, tags=["simulations"])
+    def get(self, request: Request, shadow_id: str) -> Response:
+        """Its running difference, day by day, and all that the last look found."""
+        return Response(_shadow(shadows.find(path_id(Shadow.PREFIX, shadow_id))))
+
+
+class ShadowStop(ApiView):
+    @extend_schema(
+        summary="Stop a shadow", request=NoBody, responses={200: ShadowDetailSerializer}, tags=["simulations"]
+    )
+    def post(self, request: Request, shadow_id: str) -> Response:
+        """No look more; what the last one found stays. Safe to repeat."""
+        NoBody(data=request.data).is_valid(raise_exception=True)
+        return Response(_shadow(shadows.stop(path_id(Shadow.PREFIX, shadow_id), now=timezone.now())))
+
+
+def _shadow(found: Shadow) -> dict[str, Any]:
+    look = shadows.last_look(found)
+    return shadow_json(found) | {
+        "look": None if look is None else look.public_id,
+        "days": days_json(found),
+        "result": None if look is None else _detail(look)["result"],
+    }

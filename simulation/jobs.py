@@ -25,7 +25,7 @@ from access.ids import uuid7
 from simulation import reading, results
 from simulation.checking import check, customers_of
 from simulation.engine import events_by_customer, run
-from simulation.models import CellRow, Part, Simulation
+from simulation.models import CellRow, Part, Shadow, Simulation
 from simulation.pricing import Cell
 from simulation.serializers import read
 
@@ -45,12 +45,24 @@ class Stopped(Exception):
     """The part is no longer this worker's: cancelled, or taken by another."""
 
 
-def create(given: Any, *, by: str, now: datetime) -> Simulation:
-    """Note a question, checked, as a job that waits. ``given`` is the decoded body. Refused (422) where it makes no
-    sense, with every place at fault.
+def create(given: Any, *, by: str, now: datetime, of: Shadow | None = None) -> Simulation:
+    """Note a question, checked, as a job that waits; ``of`` is the shadow whose look it is. ``given`` is the decoded
+    body. Refused (422) where it makes no sense, with every place at fault.
     """
     check(read(given), now)
-    return Simulation.objects.create(id=uuid7(now), asked=_encode(given).decode(), now=now, asked_by=by, created_at=now)
+    return Simulation.objects.create(
+        id=uuid7(now), asked=encoded(given), now=now, asked_by=by, created_at=now, shadow=of
+    )
+
+
+def encoded(given: Any) -> str:
+    """A question as it is stored."""
+    return _encode(given).decode()
+
+
+def decoded(stored: str) -> Any:
+    """A stored question as it came, with decimals."""
+    return _decode(stored)
 
 
 def find(pk: UUID) -> Simulation:

@@ -8,6 +8,73 @@ from django.db.models import Q
 from access import ids
 
 
+class Shadow(models.Model):
+    """A draft that is looked at beside what is in force, on new events. ``asked`` is the question as JSON, without its
+    end. ``totals`` are before, after and difference as of ``looked_at``, when the last look that was done began.
+
+    ``next_look_at`` is when the next look is due: None while one runs, and once it is stopped.
+    """
+
+    PREFIX = "shd"
+
+    class Status(models.TextChoices):
+        RUNNING = "running", "Running"
+        STOPPED = "stopped", "Stopped"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.TextField(unique=True)
+    asked = models.TextField()
+    status = models.TextField(choices=Status.choices, default=Status.RUNNING)
+    made_by = models.TextField()
+    created_at = models.DateTimeField()
+    next_look_at = models.DateTimeField(null=True, blank=True)
+    looked_at = models.DateTimeField(null=True, blank=True)
+    totals = models.JSONField(null=True, blank=True)
+    error = models.TextField(blank=True, help_text="Why the last look found nothing; empty where it did.")
+    stopped_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status="running", stopped_at__isnull=True)
+                | Q(status="stopped", stopped_at__isnull=False, next_look_at__isnull=True),
+                name="simulation_shadow_stopped_at",
+            ),
+            models.CheckConstraint(
+                condition=Q(looked_at__isnull=True, totals__isnull=True)
+                | Q(looked_at__isnull=False, totals__isnull=False),
+                name="simulation_shadow_totals_at",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def public_id(self) -> str:
+        return ids.encode(self.PREFIX, self.id)
+
+
+class Day(models.Model):
+    """The totals of a shadow as the last look of a day (UTC) found them: everything since its start, not of that day
+    alone.
+    """
+
+    shadow = models.ForeignKey(Shadow, on_delete=models.CASCADE, related_name="days", db_index=False)
+    day = models.DateField()
+    looked_at = models.DateTimeField()
+    totals = models.JSONField()
+
+    class Meta:
+        db_table = "simulation_shadow_day"
+        ordering = ["shadow", "day"]
+        constraints = [models.UniqueConstraint(fields=["shadow", "day"], name="simulation_shadow_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.shadow_id} {self.day}"
+
+
 class Simulation(models.Model):
     """One question and its answer. ``asked`` is the request's body as JSON; ``now`` the instant as of which everything
     is computed; ``result`` what `results.summary_json` tells, once it is done.
@@ -34,6 +101,9 @@ class Simulation(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
     result = models.JSONField(null=True, blank=True)
+    shadow = models.ForeignKey(
+        Shadow, null=True, blank=True, on_delete=models.CASCADE, related_name="looks", help_text="Whose look it is."
+    )
 
     class Meta:
         ordering = ["-id"]

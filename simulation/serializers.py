@@ -1,5 +1,6 @@
 """The shape of a question, for the API, the command and the stored job alike."""
 
+from datetime import datetime
 from typing import Any
 
 from rest_framework import serializers
@@ -7,6 +8,7 @@ from rest_framework import serializers
 from access.errors import Detail, InvalidInput, flatten
 from access.fields import DecimalStringField, FlagField, Rfc3339Field, TextField
 from access.serializers import StrictSerializer
+from access.times import format_rfc3339
 from contracts.condition_text import examine
 from contracts.conditions import condition_error
 from contracts.contract_serializers import DiscountRequest, FeeRequest, PoolsField, changes_of
@@ -98,6 +100,41 @@ class SimulationRequest(StrictSerializer):
             window_curve=data.get("window_curve"),
             price_curve=data.get("price_curve"),
         )
+
+
+class ShadowRequest(SimulationRequest):
+    """A draft to be looked at beside what is in force: at least one of `condition`, `rate_card` and `contract`."""
+
+    name = TextField(max_length=128, help_text="Tells it from other shadows.")
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        start = Rfc3339Field(
+            required=False,
+            help_text="Billing periods that end after it count, whole. Not later than now; left out: now.",
+        )
+        return {name: one for name, one in fields.items() if name not in SPAN_AND_CURVES} | {"from": start}
+
+
+SPAN_AND_CURVES = ("from", "to", "window_curve", "price_curve")
+
+
+def read_shadow(given: Any, now: datetime) -> tuple[str, dict[str, Any]]:
+    """The name of a shadow that a decoded JSON body asks for, and its question without an end. Raises ApiError (422)
+    with every place at fault.
+    """
+    request = ShadowRequest(data=given)
+    if not request.is_valid():
+        raise InvalidInput(flatten(request.errors))
+    problems = []
+    if request.validated_data.get("from", now) > now:
+        problems.append(Detail("from", "A shadow starts now or earlier: leave `from` out to start now.", "invalid"))
+    if not given.keys() & {"condition", "rate_card", "contract"}:
+        message = "Give what is to be tried: `condition`, `rate_card` or `contract`."
+        problems.append(Detail("condition", message, "required"))
+    raise_if_any(problems)
+    asked = {"from": format_rfc3339(now)} | {name: value for name, value in given.items() if name != "name"}
+    return request.validated_data["name"], asked
 
 
 def read(given: Any) -> Asked:

@@ -9,7 +9,7 @@ import structlog
 from celery import shared_task
 from django.utils import timezone
 
-from simulation import jobs
+from simulation import jobs, shadows
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,8 @@ def work(part: int) -> None:
 
 @shared_task(name="simulation.sweep", ignore_result=True)
 def sweep() -> None:
-    """Find what messages missed."""
+    """Begin the looks of shadows that are due, and find what messages missed."""
+    shadows.look_due(timezone.now())
     simulations, parts = jobs.unfinished(timezone.now())
     for simulation in simulations:
         split.delay(str(simulation))

@@ -10,8 +10,8 @@ from django.test import Client
 from django.urls import reverse
 
 from contracts.models import Condition
-from simulation import jobs, tasks
-from simulation.models import Simulation
+from simulation import jobs, shadows, tasks
+from simulation.models import Shadow, Simulation
 from tests.simulation_app.shop import DAY, HOUR, JANUARY, NOW, SPAN, TEXT, open_shop, say, settle
 
 ADD = "admin:simulation_simulation_add"
@@ -51,7 +51,7 @@ def done(found: Simulation) -> Simulation:
 def test_asked_by_the_form_and_answered_by_the_page(shop: list[Any]) -> None:
     admin = client_of()
     solved = Condition.objects.get(slug="solved").pk
-    assert admin.get(reverse(ADD)).status_code == 200
+    assert list(admin.get(reverse(ADD)).context["adminform"].form.fields)[:3] == ["start", "to", "condition"]
     given = FORM | {
         "condition": TEXT.replace("24 hours", "36 hours").replace("\n", "\r\n"),
         "window_of": solved, "window": "48 hours", "window_curve": solved, "price_curve": solved,
@@ -132,3 +132,90 @@ def test_who_may_only_look(shop: list[Any]) -> None:
     assert reader.post(reverse(ADD), FORM).status_code == 403
     stranger = Client()
     assert stranger.get(reverse("admin:simulation_simulation_change", args=[found.pk])).status_code == 302
+
+
+# --- Shadows ----------------------------------------------------------------------------------------------------------
+
+BEGIN = "admin:simulation_shadow_add"
+DRAFT = {
+    "name": "<i>longer</i>", "start_0": "2026-01-01", "start_1": "00:00:00", "condition": "", "window": "",
+    "rate_card": "", "contract": "", "customers": "",
+}  # fmt: skip
+
+
+def test_a_shadow_is_begun_by_the_form_and_shown_day_by_day(shop: list[Any]) -> None:
+    admin = client_of()
+    assert list(admin.get(reverse(BEGIN)).context["adminform"].form.fields)[:3] == ["name", "start", "condition"]
+    solved = Condition.objects.get(slug="solved").pk
+    answer = admin.post(
+        reverse(BEGIN), DRAFT | {"window_of": solved, "window": "48 hours", "customers": "<b>globex</b>"}
+    )
+    assert answer.status_code == 302, answer.context and answer.context["adminform"].form.errors
+    [found] = Shadow.objects.all()
+    assert found.made_by == "ada" and json.loads(found.asked) == {
+        "from": SPAN["from"],
+        "contract": {"settlement_windows": {"solved": "48 hours"}},
+        "customers": ["<b>globex</b>"],
+    }
+    page = reverse("admin:simulation_shadow_change", args=[found.pk])
+    waiting = admin.get(page).content.decode()
+    assert "Running, begun by ada" in waiting and "Nothing has been found yet" in waiting and "Stop it" in waiting
+    say("closed", "C", JANUARY + 3 * DAY, customer="<b>globex</b>")
+    for now in (JANUARY + 4 * DAY, JANUARY + 4 * DAY + HOUR, NOW):
+        Shadow.objects.update(next_look_at=now)
+        for simulation in shadows.look_due(now):
+            done(Simulation.objects.get(pk=simulation))
+        shadows.look_due(now)
+    shown = admin.get(page).content.decode()
+    for words in (
+        "Running difference of outcomes, by day",
+        "Running difference of revenue, by day, USD",
+        "1 kept, 0 gained, 1 lost, of which 1 did not hold in force either",
+        "&lt;b&gt;globex",
+        "&lt;i&gt;longer",
+        "of everything since the start",
+    ):
+        assert words in shown, words
+    assert "<b>globex" not in shown and "<i>longer" not in shown
+    # The chart has a point for each day on which it was looked at: -1 while the window in force alone was over.
+    [outcomes, revenue] = admin.get(page).context["day_charts"]
+    assert json.loads(outcomes["data"])["labels"] == ["2026-01-05", "2026-04-01"]
+    assert json.loads(outcomes["data"])["datasets"][0]["data"] == ["-1", "0"]
+    assert json.loads(revenue["data"])["datasets"][0]["data"] == ["-10.00", "0.00"]
+    listed = admin.get(reverse("admin:simulation_shadow_changelist")).content.decode()
+    assert "&lt;i&gt;longer" in listed and "0.00 USD" in listed
+    assert b"sim_" not in admin.get(reverse("admin:simulation_simulation_changelist")).content, "looks are not listed"
+
+
+def test_what_a_shadow_is_refused_for_stands_beside_its_field(shop: list[Any]) -> None:
+    admin = client_of()
+    given = DRAFT | {"contract": "minimum: 5"}
+    for wrong, field, said in (
+        ({"contract": ""}, "condition", "what is to be tried"),
+        ({"name": ""}, "name", "required"),
+        ({"start_0": "2190-01-01"}, "__all__", "now or earlier"),
+    ):
+        errors = admin.post(reverse(BEGIN), given | wrong).context["adminform"].form.errors
+        assert field in errors and said in str(errors[field]), errors
+    assert admin.post(reverse(BEGIN), given).status_code == 302
+    errors = admin.post(reverse(BEGIN), given).context["adminform"].form.errors
+    assert "already" in str(errors["name"])
+    assert Shadow.objects.count() == 1
+
+
+def test_stopping_asks_first_and_who_may_only_look_may_not(shop: list[Any]) -> None:
+    admin = client_of()
+    admin.post(reverse(BEGIN), DRAFT | {"contract": "minimum: 5"})
+    [found] = Shadow.objects.all()
+    ask = reverse("admin:simulation_shadow_stop", args=[found.pk])
+    get_user_model().objects.update(username="admin")
+    reader = client_of("view_shadow")
+    page = reverse("admin:simulation_shadow_change", args=[found.pk])
+    assert ask in admin.get(page).content.decode() and ask not in reader.get(page).content.decode()
+    assert reader.post(ask).status_code == 403 and reader.post(reverse(BEGIN), DRAFT).status_code == 403
+    assert Client().get(page).status_code == 302
+    assert b"Stop the shadow?" in admin.get(ask).content
+    assert shadows.find(found.pk).status == "running"
+    assert admin.post(ask).status_code == 302
+    assert shadows.find(found.pk).status == "stopped"
+    assert ask not in admin.get(page).content.decode()

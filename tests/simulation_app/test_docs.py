@@ -7,11 +7,14 @@ from typing import Any
 
 from django.core.management import load_command_class
 
-from simulation import jobs, urls
+from simulation import jobs, shadows, urls
+from simulation.api import ShadowDetailSerializer
 from simulation.asked import FACTORS, WINDOWS
+from simulation.checking import LONGEST_SPAN_YEARS
 from simulation.domain.survival import BUCKETS
 from simulation.forecast import ALL, CONDITION, CONFIDENCE, CUSTOMER, LEAST, MOST
 from simulation.models import Simulation
+from simulation.queries import shadow_json
 from simulation.serializers import SimulationRequest, TermsRequest
 from tests.simulation_app.shop import DAY, HOUR, JANUARY, NOW, open_shop, say, settle
 
@@ -39,6 +42,40 @@ def test_the_example(committed: None, settings: Any) -> None:
     [solved] = found.result["conditions"]
     told = {name: found.result[name] for name in ("before", "after", "difference")} | {"changes": solved["changes"]}
     assert told == block("result")
+
+
+def test_the_shadow_of_the_page(committed: None, settings: Any) -> None:
+    settings.MAX_EVENT_AGE_DAYS = 10_000
+    open_shop("acme")
+    say("closed", "late", JANUARY + 3 * DAY)
+    say("reopened", "late", JANUARY + 3 * DAY + 30 * HOUR)
+    settle()
+    found = shadows.create(block("shadow"), by="docs", now=NOW)
+    for simulation in shadows.look_due(NOW):
+        for part in jobs.split(simulation):
+            jobs.work(part)
+    shadows.look_due(NOW)
+    found.refresh_from_db()
+    assert found.totals is not None and found.totals["difference"]["reversed"] == -1
+    for name in (*shadow_json(found), *ShadowDetailSerializer().fields):
+        if name not in (
+            "id",
+            "status",
+            "available_actions",
+            "asked",
+            "made_by",
+            "created_at",
+            "next_look_at",
+            "stopped_at",
+        ):
+            assert f"`{name}`" in PAGE, name
+
+
+def test_the_limits_of_the_page() -> None:
+    pause = shadows.REST * 100_000 / shadows.EVENTS_A_SECOND
+    assert f"a pause of {pause:.0f} seconds" in PAGE and shadows.PACE.total_seconds() == 300
+    assert shadows.REST == 19 and "1/20" in PAGE
+    assert f"At most {shadows.MOST} shadows" in PAGE and f"at most {LONGEST_SPAN_YEARS} years" in PAGE
 
 
 def test_the_page_names_everything_that_can_be_asked() -> None:

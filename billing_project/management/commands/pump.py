@@ -19,6 +19,7 @@ from payments.tax import look_up_due as look_up_taxes
 from payments.watching import look_due
 from settlement.sweep import settle_due
 from simulation.jobs import work_on_one
+from simulation.shadows import look_due as look_at_shadows
 from webhooks.delivery import deliver_due
 
 # Evaluation hands over to settlement after so many events, so that a long queue does not put settling off.
@@ -62,6 +63,7 @@ class Command(BaseCommand):
         synced = _stripe()
         sent = deliver_due(timezone.now(), seconds=WEBHOOK_SECONDS)
         handed_over = hand_over_due(timezone.now(), seconds=WEBHOOK_SECONDS).done
+        look_at_shadows(timezone.now())
         simulated = work_on_one(timezone.now())
         busy = bool(events or settled or issued or synced or sent or handed_over or simulated)
         if busy:
