@@ -14,6 +14,7 @@ import environ
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
+from invoicing.domain.second_person import limits_of
 from payments.domain.dunning import days_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -313,6 +314,11 @@ CLOUDEVENTS_IGNORED = frozenset(
 )  # fmt: skip
 # How long after a period's end its draft is still refreshed before it is issued, in hours.
 INVOICE_GRACE_HOURS = env.int("HOLDFAST_INVOICE_GRACE_HOURS", 0)
+# Goodwill of one person on one invoice above this needs another's approval: USD=500,EUR=450. None without it.
+try:
+    SECOND_PERSON_ABOVE = limits_of(env.list("HOLDFAST_SECOND_PERSON_ABOVE", default=[]))
+except ValueError as error:
+    raise ImproperlyConfigured(f"HOLDFAST_SECOND_PERSON_ABOVE: {error}.") from error
 # Evaluate at most so many waiting events of one partition in one transaction.
 EVALUATION_BATCH = env.int("HOLDFAST_EVALUATION_BATCH", 4000)
 # Webhooks go to public addresses, by https, on these ports only.

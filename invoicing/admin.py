@@ -1,6 +1,7 @@
 """Invoices in the admin: to be read. What may be done with one goes through the same use cases as the API."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -23,7 +24,7 @@ from access.asking import Asked, Asks, ask, entered
 from access.errors import ApiError
 from access.readonly import ReadOnly
 from access.roles import may
-from invoicing import credit, pdf, queries, texts
+from invoicing import credit, pdf, queries, second_person, texts
 from invoicing.admin_credit_notes import (
     AMOUNT,
     REASON,
@@ -271,10 +272,21 @@ class InvoiceAdmin(Asks, ModelAdmin):
             f"Left to credit: {texts.amount(left, invoice.currency)}",
             "A credit note is issued for it, beside what corrects itself. This cannot be undone.",
         ]
+        limit = second_person.limit_text(invoice.currency)
+        if limit:
+            facts.append(f"Above {limit}, with what you gave on this invoice before, another person approves it first.")
 
         def act(given: dict[str, str]) -> CreditNote:
             wanted = Goodwill(invoice.pk, given["reason"], amount_of(given["amount"]))
-            return goodwill(wanted, by=str(request.user), now=timezone.now())
+            by, now = str(request.user), timezone.now()
+            try:
+                return goodwill(wanted, by=by, now=now)
+            except ApiError as refusal:
+                if refusal.code != second_person.CODE:
+                    raise
+            written = goodwill(replace(wanted, issue=False), by=by, now=now)
+            messages.warning(request, f"{written} waits for another person's approval, and gives nothing before.")
+            return written
 
         back = reverse("admin:invoicing_invoice_change", args=[object_id])
         return self.question(

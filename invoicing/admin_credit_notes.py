@@ -242,7 +242,7 @@ class CreditNoteAdmin(Asks, ModelAdmin):
         consequence = "It gets its number and is frozen; its credit is taken off the invoices it corrects."
 
         def act(given: dict[str, str]) -> CreditNote:
-            return credit_notes.issue(note.pk, by=str(request.user), now=timezone.now())
+            return credit_notes.issue(note.pk, by=str(request.user), by_person=True, now=timezone.now())
 
         facts = [self._money(note), note.reason, consequence]
         return self.question(request, f"Approve: {note}?", facts, "Approve", back, [NOTE_IF_ANY], act, may="approve")
