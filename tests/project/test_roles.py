@@ -34,6 +34,7 @@ NOBODY = "staff"  # without a role
 FOR_ALL_STAFF = {
     "", "login/", "logout/", "password_change/", "password_change/done/", "autocomplete/", "jsi18n/",
     "search/",
+    "second-factor/",
 }  # fmt: skip
 
 
