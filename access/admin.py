@@ -6,9 +6,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
-from access import keys
+from access import keys, trail
 from access.models import ApiKey
 from access.readonly import ReadOnly
+
+__all__ = ["trail"]  # registers its own
 
 
 @admin.register(ApiKey)

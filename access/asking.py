@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -96,20 +97,26 @@ class Asks(ReadOnly):
         back: str,
         inputs: Sequence[Asked],
         act: Callable[[dict[str, str]], Any],
+        *,
+        may: str = "act",
     ) -> HttpResponse:
-        """Ask; on the POST ``act`` with what was entered, note in the history of the row it answers, and go back."""
-        if not self.has_act_permission(request):
+        """Ask; on the POST ``act`` with what was entered, note in the history of the row it answers, and go back.
+        ``may`` is what the action's ``permissions`` name: who may see the page.
+        """
+        if not getattr(self, f"has_{may}_permission")(request):
             raise PermissionDenied
         problem = ""
         if request.method == "POST":
             given, problem = entered(request, inputs)
             if not problem:
                 try:
-                    changed = act(given)
+                    with transaction.atomic():  # nothing is done that the trail does not tell
+                        changed = act(given)
+                        why = given.get("reason") or given.get("note")
+                        self.log_change(request, changed, f"{verb}: {why}" if why else f"{verb}.")
                 except self.refusals as refusal:
                     problem = getattr(refusal, "message", str(refusal))
                 else:
-                    self.log_change(request, changed, f"{verb}: {given.get('reason') or given.get('note') or ''}")
                     messages.success(request, f"{verb}: done.")
                     return redirect(back)
         return ask(self, request, question, facts, verb, back, inputs=inputs, problem=problem)

@@ -68,6 +68,9 @@ def _check_switches() -> list[CheckMessage]:
     if not os.environ.get("DATABASE_URL"):
         text = "DATABASE_URL is not set: the embedded PostgreSQL is for one machine and has no backups."
         messages.append(Warning(text, hint="Name a server of your own.", id="access.W001"))
+    if not settings.STAFF_TOTP:
+        text = "HOLDFAST_STAFF_TOTP is off: a password alone opens the admin."
+        messages.append(Warning(text, id="access.W003"))
     if not settings.SECURE_SSL_REDIRECT:
         text = "HOLDFAST_SSL_REDIRECT is off: API keys travel in the clear unless a proxy ends TLS."
         messages.append(Warning(text, id="access.W002"))

@@ -1,5 +1,6 @@
 """Tables of access: who may call, and which answers were given."""
 
+from django.contrib.auth.models import Group
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -86,3 +87,23 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} {self.key}"
+
+
+class StaffGroup(Group):
+    """No table of its own: where the permissions stand that are finer than seeing and changing the rows of one model
+    (`access.roles` says who has them).
+    """
+
+    class Meta:
+        proxy = True
+        default_permissions = ()
+        permissions = [
+            ("issue_invoices", "Issue invoices"),
+            ("settle_invoices", "Mark invoices as paid or uncollectible"),
+            ("void_invoices", "Void invoices"),
+            ("give_goodwill", "Give goodwill"),
+            ("approve_credit_notes", "Approve and discard credit notes"),
+            ("note_refunds", "Note refunds"),
+            ("decide_disputes", "Decide disputes"),
+            ("skip_operations", "Give up Stripe operations"),
+        ]

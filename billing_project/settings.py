@@ -14,6 +14,7 @@ import environ
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
+from invoicing.domain.second_person import limits_of
 from payments.domain.dunning import days_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -124,6 +125,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "django.contrib.postgres",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -149,6 +153,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "access.second_factor.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -204,7 +210,10 @@ X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "portal.views.csrf_failure"
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 3600
+# Staff are signed out after half an hour without a request. Customers of the portal have no session of this kind.
+SESSION_COOKIE_AGE = 30 * 60
+SESSION_SAVE_EVERY_REQUEST = True
+LOGIN_REDIRECT_URL = "admin:index"
 if ENVIRONMENT == "production":
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
@@ -313,6 +322,14 @@ CLOUDEVENTS_IGNORED = frozenset(
 )  # fmt: skip
 # How long after a period's end its draft is still refreshed before it is issued, in hours.
 INVOICE_GRACE_HOURS = env.int("HOLDFAST_INVOICE_GRACE_HOURS", 0)
+# Whether a password alone opens no page of the admin.
+STAFF_TOTP = env.bool("HOLDFAST_STAFF_TOTP", ENVIRONMENT == "production")
+OTP_TOTP_ISSUER = "Holdfast"
+# Goodwill of one person on one invoice above this needs another's approval: USD=500,EUR=450. None without it.
+try:
+    SECOND_PERSON_ABOVE = limits_of(env.list("HOLDFAST_SECOND_PERSON_ABOVE", default=[]))
+except ValueError as error:
+    raise ImproperlyConfigured(f"HOLDFAST_SECOND_PERSON_ABOVE: {error}.") from error
 # Evaluate at most so many waiting events of one partition in one transaction.
 EVALUATION_BATCH = env.int("HOLDFAST_EVALUATION_BATCH", 4000)
 # Webhooks go to public addresses, by https, on these ports only.

@@ -5,6 +5,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from access import health
+from access.second_factor import second_factor
 from access.urls import end_of_api
 from payments.webhook_view import webhook
 from portal.urls import api_patterns as portal_api
@@ -13,6 +14,7 @@ from workplace.views import refresh_view
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/refresh", refresh_view, name="admin_front_refresh"),
+    path("admin/second-factor/", second_factor, name="second_factor"),
     path("admin/", admin.site.urls),
     path("portal/", include("portal.urls")),
     # Under no /v1/: Stripe has no API key.

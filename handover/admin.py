@@ -83,6 +83,7 @@ class HandoverAdmin(Asks, ModelAdmin):
                 self.message_user(request, refusal.message, messages.ERROR)
             else:
                 count += 1
+                self.log_change(request, row, "Try again.")
         self.message_user(request, f"To be tried again: {count}.", messages.SUCCESS)
 
     @action(description="Try again", permissions=["act"])

@@ -1,12 +1,14 @@
 """Invoices in the admin: to be read. What may be done with one goes through the same use cases as the API."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import InlineModelAdmin
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,11 +20,20 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from access.asking import Asks, ask
+from access.asking import Asked, Asks, ask, entered
 from access.errors import ApiError
 from access.readonly import ReadOnly
-from invoicing import credit, pdf, queries, texts
-from invoicing.admin_credit_notes import AMOUNT, REASON, AllocationInline, ApplicationInline, LineInline, amount_of
+from access.roles import may
+from invoicing import credit, pdf, queries, second_person, texts
+from invoicing.admin_credit_notes import (
+    AMOUNT,
+    REASON,
+    SHOWN,
+    AllocationInline,
+    ApplicationInline,
+    LineInline,
+    amount_of,
+)
 from invoicing.credit_notes import Goodwill, goodwill
 from invoicing.domain import lifecycle
 from invoicing.issue import issue
@@ -46,10 +57,15 @@ class Step(NamedTuple):
     done: str
     use_case: Callable[..., Invoice]
     consequence: str
+    inputs: tuple[Asked, ...] = (Asked("reason", "Why", "It is kept, with your name."),)
 
 
 ISSUE = Step(
-    "Issue", "Issued", issue, "It gets its number and is frozen: from then on neither its lines nor its total change."
+    "Issue",
+    "Issued",
+    issue,
+    "It gets its number and is frozen: from then on neither its lines nor its total change.",
+    inputs=(),
 )
 MARK_PAID = Step(
     "Mark as paid", "Marked as paid", mark_paid, "It counts as paid in full; nothing is collected for it any more."
@@ -205,6 +221,11 @@ class InvoiceAdmin(Asks, ModelAdmin):
 
     # --- What may be done ---------------------------------------------------------------------------------------------
 
+    has_issue_permission = may("access.issue_invoices")
+    has_settle_permission = may("access.settle_invoices")
+    has_void_permission = may("access.void_invoices")
+    has_goodwill_permission = may("access.give_goodwill")
+
     def offered(self, object_id: UUID) -> Collection[str]:
         invoice = Invoice.objects.filter(pk=object_id).first()
         if invoice is None:
@@ -212,35 +233,35 @@ class InvoiceAdmin(Asks, ModelAdmin):
         allowed = [_ACTIONS[one] for one in actions_of(invoice) if one in _ACTIONS]
         return allowed if invoice.status in (lifecycle.DRAFT, lifecycle.VOID) else [*allowed, "goodwill_this"]
 
-    @admin.action(description="Issue the chosen drafts", permissions=["act"])
-    def issue_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
-        self._apply(request, queryset, ISSUE.use_case, ISSUE.done)
+    @admin.action(description="Issue the chosen drafts", permissions=["issue"])
+    def issue_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponse | None:
+        return self._chosen(request, queryset, ISSUE)
 
-    @admin.action(description="Mark the chosen invoices as paid", permissions=["act"])
-    def mark_paid_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
-        self._apply(request, queryset, MARK_PAID.use_case, MARK_PAID.done)
+    @admin.action(description="Mark the chosen invoices as paid", permissions=["settle"])
+    def mark_paid_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponse | None:
+        return self._chosen(request, queryset, MARK_PAID)
 
-    @admin.action(description="Mark the chosen invoices as uncollectible", permissions=["act"])
-    def mark_uncollectible_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
-        self._apply(request, queryset, MARK_UNCOLLECTIBLE.use_case, MARK_UNCOLLECTIBLE.done)
+    @admin.action(description="Mark the chosen invoices as uncollectible", permissions=["settle"])
+    def mark_uncollectible_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponse | None:
+        return self._chosen(request, queryset, MARK_UNCOLLECTIBLE)
 
-    @admin.action(description="Void the chosen invoices (cannot be undone)", permissions=["act"])
-    def void_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
-        self._apply(request, queryset, VOID.use_case, VOID.done)
+    @admin.action(description="Void the chosen invoices (cannot be undone)", permissions=["void"])
+    def void_chosen(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponse | None:
+        return self._chosen(request, queryset, VOID)
 
-    @action(description="Issue", permissions=["act"])
+    @action(description="Issue", permissions=["issue"])
     def issue_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._confirm(request, object_id, ISSUE)
 
-    @action(description="Mark as paid", permissions=["act"])
+    @action(description="Mark as paid", permissions=["settle"])
     def mark_paid_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._confirm(request, object_id, MARK_PAID)
 
-    @action(description="Mark as uncollectible", permissions=["act"])
+    @action(description="Mark as uncollectible", permissions=["settle"])
     def mark_uncollectible_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._confirm(request, object_id, MARK_UNCOLLECTIBLE)
 
-    @action(description="Give goodwill", permissions=["act"])
+    @action(description="Give goodwill", permissions=["goodwill"])
     def goodwill_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         invoice = Invoice.objects.select_related("customer").filter(pk=object_id).first()
         if invoice is None:
@@ -251,15 +272,28 @@ class InvoiceAdmin(Asks, ModelAdmin):
             f"Left to credit: {texts.amount(left, invoice.currency)}",
             "A credit note is issued for it, beside what corrects itself. This cannot be undone.",
         ]
+        limit = second_person.limit_text(invoice.currency)
+        if limit:
+            facts.append(f"Above {limit}, with what you gave on this invoice before, another person approves it first.")
 
         def act(given: dict[str, str]) -> CreditNote:
             wanted = Goodwill(invoice.pk, given["reason"], amount_of(given["amount"]))
-            return goodwill(wanted, by=str(request.user), now=timezone.now())
+            by, now = str(request.user), timezone.now()
+            try:
+                return goodwill(wanted, by=by, now=now)
+            except ApiError as refusal:
+                if refusal.code != second_person.CODE:
+                    raise
+            written = goodwill(replace(wanted, issue=False), by=by, now=now)
+            messages.warning(request, f"{written} waits for another person's approval, and gives nothing before.")
+            return written
 
         back = reverse("admin:invoicing_invoice_change", args=[object_id])
-        return self.question(request, f"Goodwill on {invoice}?", facts, "Give", back, [AMOUNT, REASON], act)
+        return self.question(
+            request, f"Goodwill on {invoice}?", facts, "Give", back, [AMOUNT, REASON], act, may="goodwill"
+        )
 
-    @action(description="Void", permissions=["act"])
+    @action(description="Void", permissions=["void"])
     def void_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._confirm(request, object_id, VOID)
 
@@ -269,32 +303,54 @@ class InvoiceAdmin(Asks, ModelAdmin):
         if invoice is None:
             raise Http404
         back = reverse("admin:invoicing_invoice_change", args=[object_id])
+        problem = ""
         if request.method == "POST":
-            self._apply(request, Invoice.objects.filter(pk=object_id), step.use_case, step.done)
-            return redirect(back)
+            given, problem = entered(request, step.inputs)
+            if not problem:
+                self._apply(request, Invoice.objects.filter(pk=object_id), step, given.get("reason", ""))
+                return redirect(back)
         facts = [self._money(invoice), step.consequence]
-        return ask(self, request, f"{step.verb}: {invoice}?", facts, step.verb, back)
+        question = f"{step.verb}: {invoice}?"
+        return ask(self, request, question, facts, step.verb, back, inputs=step.inputs, problem=problem)
+
+    def _chosen(self, request: HttpRequest, queryset: QuerySet[Invoice], step: Step) -> HttpResponse | None:
+        """The step on the rows that were chosen. Where a reason is needed it is asked for first; the answer comes back
+        as the same action with the reason.
+        """
+        given, problem = entered(request, step.inputs)
+        if not problem:
+            self._apply(request, queryset, step, given.get("reason", ""))
+            return None
+        said = problem if "reason" in request.POST else ""  # not before it was asked for
+        hidden = [(name, value) for name in ("action", "select_across", "index", "_selected_action")
+                  for value in request.POST.getlist(name)]  # fmt: skip
+        count = queryset.count()
+        facts: list[Any] = [self._money(one) for one in queryset.select_related("customer").order_by("id")[:SHOWN]]
+        facts += [f"… of {count:,} altogether"] if count > SHOWN else []
+        question = f"{step.verb}: {count:,} invoice{'' if count == 1 else 's'}?"
+        back = reverse("admin:invoicing_invoice_changelist")
+        facts.append(step.consequence)
+        return ask(self, request, question, facts, step.verb, back, inputs=step.inputs, hidden=hidden, problem=said)
 
     def _money(self, invoice: Invoice) -> SafeString:
         return format_html("{} · {} · <strong>{}</strong>", invoice.customer, self.period(invoice), self.total(invoice))
 
-    def _apply(
-        self, request: HttpRequest, queryset: QuerySet[Invoice], use_case: Callable[..., Invoice], done: str
-    ) -> None:
+    def _apply(self, request: HttpRequest, queryset: QuerySet[Invoice], step: Step, reason: str) -> None:
         """The use case on each invoice by itself; those that refuse say why and keep no other from it."""
         now = timezone.now()
         count = 0
         # Oldest first, so that numbers follow the order in which the drafts came to be.
         for invoice in queryset.order_by("id"):
             try:
-                changed = use_case(invoice.pk, now=now)
+                with transaction.atomic():  # nothing is done that the trail does not tell
+                    changed = step.use_case(invoice.pk, now=now)
+                    self.log_change(request, changed, f"{step.done}: {reason}" if reason else f"{step.done}.")
             except ApiError as refusal:
                 self.message_user(request, refusal.message, messages.ERROR)
             else:
                 count += 1
-                self.log_change(request, changed, f"{done}.")
         if count:
-            self.message_user(request, f"{done}: {count}.", messages.SUCCESS)
+            self.message_user(request, f"{step.done}: {count}.", messages.SUCCESS)
 
 
 @admin.register(ParkedCustomer)

@@ -22,6 +22,7 @@ from access.asking import Asked, Asks
 from access.errors import InvalidInput, flatten
 from access.fields import DecimalStringField
 from access.readonly import ReadOnly
+from access.roles import may
 from invoicing import credit, credit_notes, texts
 from invoicing.domain import lifecycle
 from invoicing.models import CreditAllocation, CreditApplication, CreditNote, InvoiceLine
@@ -226,22 +227,27 @@ class CreditNoteAdmin(Asks, ModelAdmin):
 
     # --- What may be done ---------------------------------------------------------------------------------------------
 
+    has_approve_permission = may("access.approve_credit_notes")
+    has_refund_permission = may("access.note_refunds")
+
     def offered(self, object_id: UUID) -> Collection[str]:
-        note: Any = self._found(object_id)[0]
+        note: Any = CreditNote.objects.annotate(free=credit.FREE).filter(pk=object_id).first()
+        if note is None:
+            return ()
         return [_ACTIONS[one] for one in lifecycle.note_actions(note.status, note.kind, note.free)]
 
-    @action(description="Approve", permissions=["act"])
+    @action(description="Approve", permissions=["approve"])
     def approve_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         note, back = self._found(object_id)
         consequence = "It gets its number and is frozen; its credit is taken off the invoices it corrects."
 
         def act(given: dict[str, str]) -> CreditNote:
-            return credit_notes.issue(note.pk, by=str(request.user), now=timezone.now())
+            return credit_notes.issue(note.pk, by=str(request.user), by_person=True, now=timezone.now())
 
         facts = [self._money(note), note.reason, consequence]
-        return self.question(request, f"Approve: {note}?", facts, "Approve", back, [NOTE_IF_ANY], act)
+        return self.question(request, f"Approve: {note}?", facts, "Approve", back, [NOTE_IF_ANY], act, may="approve")
 
-    @action(description="Note a refund", permissions=["act"])
+    @action(description="Note a refund", permissions=["refund"])
     def refund_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         note, back = self._found(object_id)
         facts = [
@@ -258,9 +264,9 @@ class CreditNoteAdmin(Asks, ModelAdmin):
             by, now = str(request.user), timezone.now()
             return credit_notes.refund(note.pk, amount_of(given["amount"]), given["reference"], by=by, now=now)
 
-        return self.question(request, f"Note a refund of {note}?", facts, "Refund", back, inputs, act)
+        return self.question(request, f"Note a refund of {note}?", facts, "Refund", back, inputs, act, may="refund")
 
-    @action(description="Discard", permissions=["act"])
+    @action(description="Discard", permissions=["approve"])
     def discard_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         note, _ = self._found(object_id)
 
@@ -270,7 +276,7 @@ class CreditNoteAdmin(Asks, ModelAdmin):
 
         back = reverse("admin:invoicing_creditnote_changelist")
         facts = [self._money(note), note.reason, "The draft is deleted. This cannot be undone."]
-        return self.question(request, f"Discard: {note}?", facts, "Discard", back, [NOTE_IF_ANY], act)
+        return self.question(request, f"Discard: {note}?", facts, "Discard", back, [NOTE_IF_ANY], act, may="approve")
 
     def _found(self, note_id: UUID) -> tuple[CreditNote, str]:
         """The note and the address of its page."""

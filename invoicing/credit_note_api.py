@@ -64,8 +64,8 @@ class CreditNoteList(ApiView):
     )
     def post(self, request: Request) -> Response:
         """A credit note by hand on one issued invoice, beside what corrects itself. 409 `exceeds_left_to_credit` above
-        what the invoice has left, `invoice_not_creditable` for a draft or a void one. With `issue` false it stays a
-        draft.
+        what the invoice has left, `invoice_not_creditable` for a draft or a void one, `second_person_needed` above what
+        the installation lets one give alone. With `issue` false it stays a draft.
         """
         body = GoodwillRequest(data=request.data)
         body.is_valid(raise_exception=True)
@@ -98,7 +98,7 @@ class CreditNoteIssue(ApiView):
     @extend_schema(summary="Approve a draft", request=NoBody, responses=CreditNoteSerializer, tags=["credit notes"])
     def post(self, request: Request, id: str) -> Response:
         """Numbers and freezes the draft as it stands, and takes its credit off the invoices that it corrects. 409 for
-        anything but a draft.
+        anything but a draft; `second_person_needed` for goodwill that a person approves in the admin.
         """
         NoBody(data=request.data).is_valid(raise_exception=True)
         return _answer(credit_notes.issue(path_id(NOTE_PREFIX, id), **_asked_by(request)))

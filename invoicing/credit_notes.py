@@ -16,7 +16,7 @@ from contracts import terms
 from contracts.clocks import is_test, now_of
 from contracts.domain import money
 from contracts.models import Customer
-from invoicing import credit, news, taxes
+from invoicing import credit, news, second_person, taxes
 from invoicing.content import content_hash
 from invoicing.domain import goodwill as shares
 from invoicing.domain import lifecycle
@@ -77,12 +77,13 @@ def freeze(note: CreditNote, *, now: datetime, wall: datetime) -> None:
 
 
 @transaction.atomic
-def issue(note_id: UUID, *, now: datetime, by: str) -> CreditNote:
+def issue(note_id: UUID, *, now: datetime, by: str, by_person: bool = False) -> CreditNote:
     """Approve a draft: issue it as it stands. Refused with 409 for anything but a draft, so of two at once the first
-    counts.
+    counts, and where it takes a second person (`second_person`) for all but another person than wrote it.
     """
     note = locked_note(note_id)
     refuse_unless_note_allows(note, lifecycle.ISSUE)
+    second_person.refuse_unless_second(note, by=by, by_person=by_person)
     if note.kind == CreditNote.Kind.AUTOMATIC:
         note.created_by = by
     freeze(note, now=now_of(note.customer, now), wall=now)
@@ -117,8 +118,9 @@ class Goodwill:
 def goodwill(given: Goodwill, *, now: datetime, by: str) -> CreditNote:
     """A credit note by hand, on one issued invoice, beside what keeps billed = owed.
 
-    404 without the invoice; 422 for an amount that is none in its currency; 409 for a draft or a void invoice, and for
-    more than it has left to credit. The tax that goes back is the amount's share of what is left of the invoice's.
+    404 without the invoice; 422 for an amount that is none in its currency; 409 for a draft or a void invoice, for
+    more than it has left to credit, and for what is to be issued at once and takes a second person (`second_person`).
+    The tax that goes back is the amount's share of what is left of the invoice's.
     """
     invoice = locked(given.invoice)
     if invoice.status not in (*lifecycle.OPEN, lifecycle.PAID):
@@ -130,6 +132,8 @@ def goodwill(given: Goodwill, *, now: datetime, by: str) -> CreditNote:
     left = credit.left_to_credit([invoice.id])[invoice.id]
     if total > left.gross:
         raise exceeds_left(invoice, left.gross)
+    if given.issue:
+        second_person.refuse_alone(invoice, total, by=by)
     rates = taxes.recorded(invoice.taxes)
     tax_left = invoice.tax_minor - sum(invoice.allocations.values_list("tax_minor", flat=True))
     share = shares.share_of(

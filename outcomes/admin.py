@@ -19,7 +19,7 @@ from django.utils.text import Truncator
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
-from access import ids
+from access import ids, trail
 from access.asking import Asked, ask
 from access.readonly import ReadOnly
 from outcomes import imports, inbox
@@ -359,12 +359,14 @@ class InboxAdmin(ReadOnly, ModelAdmin):
     def _retry(self, request: HttpRequest, items: QuerySet[InboxItem], after: int) -> inbox.Retried:
         done = inbox.retry_some(items, now=timezone.now(), by=str(request.user), after=after, limit=inbox.AT_ONCE)
         text = ", ".join(f"{count:,} {status}" for status, count in sorted(done.tally.items())) or "none of them waited"
+        trail.note(request, InboxItem, _events(sum(done.tally.values())), f"Retry: {text}.")
         left = f" {done.remaining:,} are left." if done.remaining else ""
         messages.info(request, f"Retried: {text}.{left}")
         return done
 
     def _dismiss(self, request: HttpRequest, items: QuerySet[InboxItem], note: str) -> None:
         count = inbox.dismiss(items, now=timezone.now(), note=note[:1000], by=str(request.user), limit=inbox.AT_ONCE)
+        trail.note(request, InboxItem, _events(count), f"Dismiss: {note[:1000]}")
         left = items.count()
         messages.info(request, f"Dismissed {count:,}; they stay readable here.{f' {left:,} are left.' if left else ''}")
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -111,11 +112,12 @@ def settle_question(
         given, problem = entered(request, inputs)
         if not problem:
             try:
-                done = decide(given)
+                with transaction.atomic():
+                    done = decide(given)
+                    model_admin.log_change(request, outcome, f"{verb}: {given.get('reason', '')}")
             except (ValueError, decisions.NotPossible, late.Decided, PayloadMissing) as refusal:
                 problem = str(refusal)
             else:
-                model_admin.log_change(request, outcome, f"{verb}: {given.get('reason', '')}")
                 messages.success(request, done)
                 return redirect(back)
     return ask(model_admin, request, f"{verb}: {outcome.subject}?", facts, verb, back, inputs=inputs, problem=problem)

@@ -17,6 +17,7 @@ from access import ids
 from access.asking import Asked, Asks
 from access.errors import ApiError
 from access.readonly import ReadOnly
+from access.roles import may
 from invoicing.admin_credit_notes import link_to
 from payments import admin_credits, admin_dunning, admin_findings, admin_objects, operations, queries
 from payments.admin_objects import STATES, operation_link
@@ -125,6 +126,8 @@ class OperationAdmin(Asks, ModelAdmin):
 
     # --- What may be done ---------------------------------------------------------------------------------------------
 
+    has_skip_permission = may("access.skip_operations")
+
     def offered(self, object_id: Any) -> list[str]:
         is_open = Operation.objects.filter(pk=object_id, status__in=queries.OPEN).exists()
         return ["retry_this", "skip_this"] if is_open else []
@@ -153,7 +156,7 @@ class OperationAdmin(Asks, ModelAdmin):
 
         return self.question(request, f"Retry: {found}?", facts, "Retry", self._page(found), [], act)
 
-    @action(description="Skip", permissions=["act"])
+    @action(description="Skip", permissions=["skip"])
     def skip_this(self, request: HttpRequest, object_id: int) -> HttpResponse:
         found = self._found(object_id)
         facts = [
@@ -165,7 +168,7 @@ class OperationAdmin(Asks, ModelAdmin):
         def act(given: dict[str, str]) -> Operation:
             return operations.skip(found.pk, reason=given["reason"], now=timezone.now(), by=str(request.user))
 
-        return self.question(request, f"Skip: {found}?", facts, "Skip", self._page(found), [WHY], act)
+        return self.question(request, f"Skip: {found}?", facts, "Skip", self._page(found), [WHY], act, may="skip")
 
     def _found(self, object_id: Any) -> Operation:
         found = Operation.objects.select_related("customer", "invoice", "credit_note").filter(pk=object_id).first()

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -20,6 +21,7 @@ from access import ids
 from access.asking import Asked, Asks
 from access.errors import ApiError
 from access.readonly import ReadOnly
+from access.roles import may
 from outcomes.admin import OUTCOME_NOTES
 from outcomes.admin_decisions import find, told
 from outcomes.models import Outcome
@@ -252,12 +254,16 @@ class DisputeAdmin(_Asks, ModelAdmin):
     def public_id(self, dispute: Dispute) -> str:
         return disputes.public_id(dispute)
 
+    has_decide_permission = may("access.decide_disputes")
+
     def get_urls(self) -> list[URLPattern]:
         raise_ = self.admin_site.admin_view(self.raise_view)
         return [path("raise/", raise_, name="settlement_dispute_raise"), *super().get_urls()]
 
     def raise_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for the reason, then raise a dispute of the outcome that the address names."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
         outcome = find(_uuid(request.GET.get("outcome", "")))
         facts = [told(outcome), "It is kept off invoices until the dispute is decided; its settlement goes on."]
 
@@ -267,12 +273,12 @@ class DisputeAdmin(_Asks, ModelAdmin):
         question = f"Dispute {outcome.subject}?"
         return self.question(request, question, facts, "Dispute", _outcome_page(outcome.pk), [WHY], act)
 
-    @action(description="Uphold", permissions=["act"])
+    @action(description="Uphold", permissions=["decide"])
     def uphold_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         consequence = "The outcome is taken back: void inside its settlement window, reversed after it."
         return self._decide(request, object_id, "Uphold", states.UPHELD, consequence)
 
-    @action(description="Reject", permissions=["act"])
+    @action(description="Reject", permissions=["decide"])
     def reject_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._decide(request, object_id, "Reject", states.REJECTED, "The outcome is billable again.")
 
@@ -296,7 +302,8 @@ class DisputeAdmin(_Asks, ModelAdmin):
 
         inputs = [NOTE_IF_ANY if status == states.WITHDRAWN else NOTE]
         question = f"{verb} the dispute of {dispute.outcome.subject}?"
-        return self.question(request, question, facts, verb, back, inputs, act)
+        allowed = "act" if status == states.WITHDRAWN else "decide"
+        return self.question(request, question, facts, verb, back, inputs, act, may=allowed)
 
 
 # --- On an outcome's page ---------------------------------------------------------------------------------------------

@@ -88,6 +88,8 @@ class SimulationAdmin(Creating, Asks, ModelAdmin):
 
     def cancel_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Ask whether; only a POST cancels."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
         found = self._found(request, str(pk))
         back = reverse("admin:simulation_simulation_change", args=[pk])
         facts = [f"{found.public_id} is {found.status}.", "Workers let go of it, and it has no result."]

@@ -40,7 +40,9 @@ def _static_files_once(middleware: WhiteNoiseMiddleware) -> None:
 WhiteNoiseMiddleware.add_files_from_finders = _static_files_once
 
 # Rows that migrations make, and that tests count on.
-KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
+KEPT_TABLES = {
+    "django_migrations", "django_content_type", "auth_permission", "auth_group", "auth_group_permissions",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -185,6 +185,7 @@ class DeliveryAdmin(_Asks):
                 self.message_user(request, refusal.message, messages.ERROR)
             else:
                 count += 1
+                self.log_change(request, message, f"{RESEND.verb}.")
         self.message_user(request, f"Queued again: {count}.", messages.SUCCESS)
 
     @action(description="Send again", permissions=["act"])

@@ -1,8 +1,10 @@
-"""The admin's front page: figures with the rows behind them one click away. It shows what was worked out last, and
-works out itself what is missing, so that it says something on a machine without workers, too.
+"""The admin's front page: figures with the rows behind them one click away, each for who may see those rows. It shows
+what was worked out last, and works out itself what is missing, so that it says something on a machine without workers,
+too.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -31,23 +33,48 @@ _SERIES: Final = (
 )
 
 
+COUNTED: Final = "outcomes_outcome"
+"""Who may not list these sees an empty page: staff without a role."""
+MONEY: Final = "invoicing_invoice"
+
+
 @dataclass(frozen=True)
 class Row:
-    """One line of a list: what, how many, and the page that lists them."""
+    """One line of a list: what, how many, and the model (``app_model``) whose list, narrowed, has them."""
 
     label: str
     count: int
-    url: str
+    model: str
+    filters: tuple[tuple[str, str], ...] = ()
     note: str = ""
+
+    @property
+    def url(self) -> str:
+        return listed(self.model, **dict(self.filters))
+
+
+def _row(label: str, count: int, model: str, note: str = "", **filters: str) -> Row:
+    return Row(label, count, model, tuple(filters.items()), note)
 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What unfold's index gets beside its own (`DASHBOARD_CALLBACK`)."""
-    return context | front(timezone.now())
+    return context | front(timezone.now(), sees=lambda model: sees(request.user, model))
 
 
-def front(now: datetime) -> dict[str, Any]:
-    """Everything the page shows. Figures that were never worked out are now; old ones are shown with their age."""
+def sees(user: Any, model: str) -> bool:
+    """Whether somebody may open the list of a model (``app_model``)."""
+    app, name = model.split("_", 1)
+    return bool(user.has_perm(f"{app}.view_{name}"))
+
+
+def front(now: datetime, *, sees: Callable[[str], bool]) -> dict[str, Any]:
+    """What the page shows to who sees these models: counts of rows to who may see the rows, revenue and totals to who
+    may see invoices. Figures that were never worked out are now; old ones are shown with their age.
+    """
+    if not sees(COUNTED):
+        return {"front": None}
+    shows_money = sees(MONEY)
     known = {one.kind: one for one in Figures.objects.all()}
     for kind, work_out in WORK_OUT.items():
         if kind not in known:
@@ -58,16 +85,17 @@ def front(now: datetime) -> dict[str, Any]:
             "as_of": data.made_at,
             "revenue_as_of": money.made_at,
             "customers": money.data["customers"],
-            "revenue": [_currency(row) for row in money.data["currencies"]],
+            "shows_money": shows_money,
+            "revenue": [_currency(row) for row in money.data["currencies"]] if shows_money else [],
             "chart": _chart(data.data["days"]),
             "chart_options": json.dumps(_OPTIONS),
             "days": list(reversed(data.data["days"])),
             "chart_title": _chart_title(data.data["days"], data.made_at),
             "totals": {name: sum(day[name] for day in data.data["days"]) for name, _, _ in _SERIES},
-            "decisions": _decisions(data.data["decisions"]),
+            "decisions": [row for row in _decisions(data.data["decisions"]) if sees(row.model)],
             "backlog": _backlog(data.data["backlog"]),
             "inbox": _inbox(data.data["inbox"]),
-            "invoices": [_invoices(row) for row in data.data["invoices"]],
+            "invoices": [_invoices(row) for row in data.data["invoices"]] if shows_money else [],
             "health": _health(data.data, known.get(Kind.AUDIT)),
         }
     }
@@ -136,33 +164,32 @@ _OPTIONS: Final = {
 def _decisions(counts: dict[str, int]) -> list[Row]:
     """What waits for a person; what does not, is not shown."""
     rows = [
-        Row("Disputes raised", counts["disputes"], listed("settlement_dispute", status__exact="raised")),
-        Row("Late evidence", counts["late_evidence"], listed("outcomes_lateevidence", status__exact="waiting")),
-        Row("Outcomes to complete", counts["review"], listed("outcomes_outcome", review="yes")),
-        Row("Customers whose billing failed", counts["parked_customers"], listed("invoicing_parkedcustomer")),
-        Row("Credit notes to approve", counts["credit_notes"], listed("invoicing_creditnote", status__exact="draft")),
-        Row("Parked at Stripe", counts["stripe_parked"], listed("payments_operation", status__exact="parked")),
-        Row("Differs at Stripe", counts["stripe_mismatches"], listed("payments_stripeinvoice", mismatch="yes")),
+        _row("Disputes raised", counts["disputes"], "settlement_dispute", status__exact="raised"),
+        _row("Late evidence", counts["late_evidence"], "outcomes_lateevidence", status__exact="waiting"),
+        _row("Outcomes to complete", counts["review"], "outcomes_outcome", review="yes"),
+        _row("Customers whose billing failed", counts["parked_customers"], "invoicing_parkedcustomer"),
+        _row("Credit notes to approve", counts["credit_notes"], "invoicing_creditnote", status__exact="draft"),
+        _row("Parked at Stripe", counts["stripe_parked"], "payments_operation", status__exact="parked"),
+        _row("Differs at Stripe", counts["stripe_mismatches"], "payments_stripeinvoice", mismatch="yes"),
     ]
     return [row for row in rows if row.count]
 
 
 def _backlog(data: dict[str, Any]) -> list[Row]:
-    provisional = listed("outcomes_outcome", state__exact="provisional")
     oldest = data["oldest_due"]
     late = f"the oldest since {oldest[:16].replace('T', ' ')} UTC" if oldest else ""
     return [
-        Row("In their settlement window", data["provisional"], provisional),
-        Row("of these due now", data["due"], provisional, late),
-        Row("of these due within a day", data["tomorrow"], provisional),
-        Row("Events to evaluate", data["pending_events"], listed("outcomes_event")),
+        _row("In their settlement window", data["provisional"], "outcomes_outcome", state__exact="provisional"),
+        _row("of these due now", data["due"], "outcomes_outcome", late, state__exact="provisional"),
+        _row("of these due within a day", data["tomorrow"], "outcomes_outcome", state__exact="provisional"),
+        _row("Events to evaluate", data["pending_events"], "outcomes_event"),
     ]
 
 
 def _inbox(counts: dict[str, int]) -> list[Row]:
     labels = dict(InboxItem.Reason.choices)
     return [
-        Row(labels.get(reason, reason), count, listed("outcomes_inboxitem", reason__exact=reason))
+        _row(labels.get(reason, reason), count, "outcomes_inboxitem", reason__exact=reason)
         for reason, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     ]
 

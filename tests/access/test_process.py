@@ -94,6 +94,7 @@ def production(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     settings.ENVIRONMENT = "production"
     settings.SECRET_KEY, settings.API_KEY_PEPPER = "s" * 48, "p" * 48
     settings.ALLOWED_HOSTS = ["billing.example.com"]
+    settings.STAFF_TOTP = True
     settings.SECURE_SSL_REDIRECT = True
     settings.DEBUG = False
     return settings
@@ -142,6 +143,7 @@ def test_what_the_environment_must_hold(
         ("WEBHOOK_ALLOW_LOOPBACK", True, "access.E007"),
         ("STRIPE_URL", "http://127.0.0.1:12111", "access.E008"),
         ("SECURE_SSL_REDIRECT", False, "access.W002"),
+        ("STAFF_TOTP", False, "access.W003"),
     ],
 )
 def test_what_settings_must_not_be(production: Any, setting: str, value: Any, expected: str) -> None:

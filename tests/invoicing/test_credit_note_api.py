@@ -311,7 +311,7 @@ def test_goodwill_and_a_refund_in_the_admin(staff: Client, issued: Invoice) -> N
     draft = goodwill(Goodwill(issued.id, "r", Decimal(1), issue=False), now=LATER, by="Ann")
     done = staff.post(page(draft, "discard_this"), {"note": "a slip"}, follow=True)
     assert done.status_code == 200 and CreditNote.objects.count() == 1
-    assert staff.post(page(issued, "mark_uncollectible_this")).status_code == 302
+    assert staff.post(page(issued, "mark_uncollectible_this"), {"reason": "gone"}).status_code == 302
     issued.refresh_from_db()
     assert issued.status == "paid", "it is refused"
 

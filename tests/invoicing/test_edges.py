@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -155,16 +156,21 @@ def test_the_admin_shows_invoices_and_runs_the_use_cases(world: World, staff: An
     assert "Support ticket resolved" in shown and "priority: high" in shown
     assert staff.get(reverse("admin:invoicing_invoice_pdf", args=[invoice.pk])).content.startswith(b"%PDF-")
 
-    def act(name: str) -> str:
-        data = {"action": name, "_selected_action": [str(invoice.pk)]}
+    def act(name: str, **given: str) -> str:
+        data = {"action": name, "_selected_action": [str(invoice.pk)], **given}
         answer = staff.post(reverse("admin:invoicing_invoice_changelist"), data, follow=True)
         return str(answer.content.decode())
 
     assert "only a draft can be issued" in act("issue_chosen")
-    assert "Voided: 1." in act("void_chosen")
+    asked = act("void_chosen")
+    assert "Void: 1 invoice?" in asked and "USD 30.00" in asked and "this is needed" not in asked
+    assert "this is needed" in act("void_chosen", reason=" ")
+    invoice.refresh_from_db()
+    assert invoice.status == "issued", "it is asked first, for the reason"
+    assert "Voided: 1." in act("void_chosen", reason="billed twice")
     invoice.refresh_from_db()
     assert invoice.status == "void"
-    assert "cannot be marked as paid" in act("mark_paid_chosen")
+    assert "cannot be marked as paid" in act("mark_paid_chosen", reason="a transfer")
 
 
 def test_the_admin_acts_on_one_invoice(world: World, staff: Any) -> None:
@@ -178,7 +184,10 @@ def test_the_admin_acts_on_one_invoice(world: World, staff: Any) -> None:
         assert "USD 2.00" in asked.content.decode(), "the money it moves is shown first"
         invoice.refresh_from_db()
         assert invoice.status == "issued", "a link alone does nothing"
-    staff.post(reverse("admin:invoicing_invoice_mark_paid_this", args=[invoice.pk]))
+    address = reverse("admin:invoicing_invoice_mark_paid_this", args=[invoice.pk])
+    assert "this is needed" in staff.post(address).content.decode()
+    staff.post(address, {"reason": "transfer 17"})
+    assert LogEntry.objects.get().change_message == "Marked as paid: transfer 17"
     invoice.refresh_from_db()
     assert invoice.status == "paid"
 

@@ -300,7 +300,7 @@ def test_lists_ask_as_much_for_many_as_for_one(
     stripe.sync()
     assert [asked(staff, name) for name in names] == few
     assert StripeCredit.objects.count() == 5
-    assert max(few) <= 6
+    assert max(few) <= 8, "two of them renew the session"
 
 
 def test_pages_ask_as_much_for_many_calls_as_for_few(staff: Client, parked: Operation, stripe: Stripe) -> None:

@@ -19,7 +19,7 @@ def test_pages_open(staff: Client, page: str) -> None:
 
 
 def test_a_user_is_added_and_changed(staff: Client) -> None:
-    Group.objects.create(name="finance")
+    Group.objects.create(name="bookkeepers")
     added = {
         "username": "maria",
         "password1": "a long one indeed",

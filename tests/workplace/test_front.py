@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from billing_project.tasks import audit
@@ -149,3 +149,37 @@ def test_the_audit_of_the_night_is_shown(committed: None, client: Client) -> Non
     assert (kept.data["broken"], kept.data["invariants"] > 8) == ([], True)
     figures.refresh("audit", lambda now: {"invariants": 9, "broken": ["billed"], "warnings": 0}, now=NOW)
     assert "does not hold: billed" in client.get("/admin/").content.decode()
+
+
+def of_role(role: str) -> Client:
+    user = User.objects.create_user(role, is_staff=True)
+    user.groups.set(Group.objects.filter(name=role))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_money_is_for_who_sees_invoices(busy: World) -> None:
+    many = figures.operations(NOW)
+    many["decisions"] = dict.fromkeys(many["decisions"], 1)
+    figures.refresh("operations", lambda now: many, now=NOW)
+    figures.refresh("revenue", revenue.revenue, now=NOW)
+    viewer, engineer = of_role("viewer"), of_role("engineer")
+    page = viewer.get("/admin/").content.decode()
+    assert "6.00" in page and "Invoices, by status" in page and "Credit notes to approve" in page
+    page = engineer.get("/admin/").content.decode()
+    assert "Outcomes to complete" in page and "Parked at Stripe" in page and "The inbox is empty" not in page
+    for hidden in ("6.00", "20.00", "Running periods", "Invoices, by status", "Credit notes", "Differs at Stripe"):
+        assert hidden not in page, hidden
+    for client in (viewer, engineer):
+        links = set(re.findall(r'href="(/admin/[^"]*\?[^"]*)"', client.get("/admin/").content.decode()))
+        assert links and {client.get(link.replace("&amp;", "&")).status_code for link in links} == {200}
+
+
+def test_without_a_role_there_is_nothing_to_see(busy: World) -> None:
+    nobody = of_role("nobody")
+    page = nobody.get("/admin/").content.decode()
+    assert "You have no role yet" in page
+    assert "6.00" not in page and "Work them out anew" not in page and "Outcomes" not in page
+    assert nobody.post("/admin/refresh").status_code == 403
+    assert not Figures.objects.exists(), "nothing is worked out for them, either"
