@@ -168,6 +168,8 @@ class ShadowAdmin(Creating, Asks, ModelAdmin):
 
     def stop_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Ask whether; only a POST stops."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
         found = self._found(request, str(pk))
         back = reverse("admin:simulation_shadow_change", args=[pk])
         facts = [f"{found.name} is {found.status}.", "It is looked at no more; what the last look found stays."]
