@@ -108,9 +108,12 @@ def last_accounts(
 ) -> Iterator[tuple[TermsUsed, Invoice | CreditNote]]:
     """For each period the terms of the document that took account of all others that stand. There is none where one of
     them is void since: then the period waits for the next run.
+
+    Two may name each other: an invoice, and the draft of a credit note that was made anew after it. The one that was
+    made last knows the other as it is.
     """
     told: set[datetime] = set()
-    for document in documents:
+    for document in sorted(documents, key=lambda one: one.refreshed_at, reverse=True):
         for stored in document.terms if document.content_format >= 3 else ():
             used = TermsUsed.from_json(stored)
             start = used.period.start
