@@ -55,8 +55,8 @@ def refuse_unless_second(note: CreditNote, *, by: str, by_person: bool) -> None:
     """ApiError 409 for a draft that takes two, and is approved by who wrote it or by no person."""
     if note.kind != CreditNote.Kind.GOODWILL or (by_person and by != note.created_by):
         return
-    allocation = CreditAllocation.objects.select_related("invoice").get(credit_note=note)
-    if is_needed(allocation.invoice, note.total_minor, by=note.created_by):
+    allocations = note.allocations.select_related("invoice")
+    if any(is_needed(one.invoice, note.total_minor, by=note.created_by) for one in allocations):
         message = (
             f"Goodwill of one person above {limit_text(note.currency)} on one invoice needs another's approval: "
             f"somebody else than {note.created_by} approves it in the admin."
