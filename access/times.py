@@ -1,6 +1,10 @@
-"""RFC 3339 moments in and out: aware, microseconds at most, always UTC with ``Z`` on the way out."""
+"""RFC 3339 moments in and out: aware, microseconds at most, always UTC with ``Z`` on the way out; and a clock that goes
+on from a given moment.
+"""
 
 import re
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 MIN_YEAR = 1970
@@ -68,3 +72,9 @@ def _offset(match: re.Match[str]) -> timezone:
         raise ValueError("an offset is at most 23:59")
     offset = timedelta(hours=hours, minutes=minutes)
     return timezone(-offset if match["sign"] == "-" else offset)
+
+
+def going_on(now: datetime) -> Callable[[], datetime]:
+    """A clock that shows ``now`` at this moment and goes on from there, for work that takes a while."""
+    started = time.monotonic()
+    return lambda: now + timedelta(seconds=time.monotonic() - started)

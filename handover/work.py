@@ -19,6 +19,7 @@ from django.db import transaction
 from django.db.models import F
 
 from access.errors import ApiError
+from access.times import going_on
 from handover import lago, stripe_meters
 from handover.claim import DONE, DROPPED, LEASE, PARKED, WAITING, Claimed, Connections, claim
 from handover.feed import fill
@@ -56,9 +57,7 @@ def hand_over_due(now: datetime, *, seconds: float = RUN_SECONDS) -> Report:
     Safe to repeat and to run beside others.
     """
     started = time.monotonic()
-
-    def clock() -> datetime:
-        return now + timedelta(seconds=time.monotonic() - started)
+    clock = going_on(now)
 
     def in_time() -> bool:
         return time.monotonic() - started < seconds

@@ -38,7 +38,6 @@ class Mismatch(Refused):
 
 # What becomes of an answer with a stored failure: see `Stale`.
 _STORED_FAILURES = ("lock_timeout",)
-_REPLAYED = "idempotent-replayed"
 
 
 def code_of(error: stripe.StripeError) -> str:
@@ -70,11 +69,6 @@ def meaning(error: stripe.StripeError) -> Later | Refused:
 def is_missing(error: stripe.StripeError) -> bool:
     """Whether the object that was asked for is not there."""
     return error.http_status == 404 or code_of(error) == "resource_missing"
-
-
-def is_replayed(error: stripe.StripeError) -> bool:
-    """Whether the answer is one that Stripe had stored under the key."""
-    return any(str(name).lower() == _REPLAYED for name in (error.headers or {}))
 
 
 def _asked(seconds: str | None) -> timedelta | None:

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import F
 
+from access.times import going_on
 from payments import looking, mirror, tax
 from payments.client import ask, client_of, plain
 from payments.connections import audience_of, connection_of
@@ -61,9 +62,7 @@ def work_due(now: datetime, *, seconds: float = RUN_SECONDS) -> int:
     Safe to repeat and to run beside others.
     """
     started = time.monotonic()
-
-    def clock() -> datetime:
-        return now + timedelta(seconds=time.monotonic() - started)
+    clock = going_on(now)
 
     def run() -> int:
         done = 0

@@ -23,7 +23,6 @@ from payments.words import t
 
 METADATA = "holdfast_invoice"
 MEMO, FIELD = 500, 140
-DAY = timedelta(days=1)
 
 Theirs = dict[str, Any]
 

@@ -17,6 +17,7 @@ from django.core.mail import get_connection
 from django.core.validators import validate_email
 from django.db import transaction
 
+from access.times import going_on
 from contracts.clocks import is_test
 from invoicing import credit
 from invoicing.contested import contested
@@ -46,9 +47,7 @@ LOOK_AGAIN: Final = timedelta(hours=1)
 def send_due(now: datetime, *, seconds: float = RUN_SECONDS) -> int:
     """Send what is due; the number of mails sent. Without a mail server nothing is."""
     started = time.monotonic()
-
-    def clock() -> datetime:
-        return now + timedelta(seconds=time.monotonic() - started)
+    clock = going_on(now)
 
     if not settings.DUNNING_MAILS or not _due(now).exists():
         return 0

@@ -150,13 +150,15 @@ def agrees(seen: StripeInvoice) -> None:
 
 def tell_mismatch(document: Invoice | CreditNote, stripe_id: str | None, what: str, *, now: datetime) -> None:
     """Queue the message that a document and its counterpart differ."""
-    is_invoice = isinstance(document, Invoice)
-    name = public_id(document) if isinstance(document, Invoice) else credit.public_id(document)
+    if isinstance(document, Invoice):
+        kind, name = "invoice", public_id(document)
+    else:
+        kind, name = "credit_note", credit.public_id(document)
     publish(
         MISMATCH,
         name,
         lambda: {
-            "type": "invoice" if is_invoice else "credit_note",
+            "type": kind,
             "id": name,
             "number": document.number,
             "customer": document.customer.key,

@@ -20,6 +20,7 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import F
 
 from access.errors import ApiError
+from access.times import going_on
 from payments import closing, collecting, credit_notes, customers, invoices, lanes, mirror, refunds
 from payments.client import client_of
 from payments.connections import audience_of, connect_new, connection_of
@@ -67,9 +68,7 @@ def sync_due(now: datetime, *, seconds: float = RUN_SECONDS) -> int:
     Safe to repeat and to run beside others. Without a key it does nothing.
     """
     started = time.monotonic()
-
-    def clock() -> datetime:
-        return now + timedelta(seconds=time.monotonic() - started)
+    clock = going_on(now)
 
     try:
         connect_new(now)

@@ -13,6 +13,7 @@ import stripe
 import structlog
 from django.db.models import Min, Q
 
+from access.times import going_on
 from payments import looking, mirror
 from payments.client import ask, client_of, plain
 from payments.errors import Later, Refused, meaning
@@ -43,9 +44,7 @@ def look_due(now: datetime, *, seconds: float = RUN_SECONDS) -> int:
     Safe to repeat and to run beside others. What cannot be read now is passed over: the next run comes to it.
     """
     started = time.monotonic()
-
-    def clock() -> datetime:
-        return now + timedelta(seconds=time.monotonic() - started)
+    clock = going_on(now)
 
     looked = 0
     passed_over: set[Any] = set()

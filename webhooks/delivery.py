@@ -17,6 +17,7 @@ import structlog
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
+from access.times import going_on
 from webhooks import schedule, signing
 from webhooks.catalog import ENDPOINT_DISABLED, TEST
 from webhooks.feeds import read_news
@@ -59,9 +60,7 @@ def deliver_due(now: datetime, *, seconds: float = RUN_SECONDS) -> int:
     Safe to repeat and to run beside others. ``now`` goes on while it runs.
     """
     started = time.monotonic()
-
-    def clock() -> datetime:
-        return now + timedelta(seconds=time.monotonic() - started)
+    clock = going_on(now)
 
     sent, read_at = 0, started
     under_way: dict[Future[Answer], Sending] = {}
