@@ -13,6 +13,7 @@ from pathlib import Path
 import environ
 from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from invoicing.domain.second_person import limits_of
 from payments.domain.dunning import days_of
@@ -416,6 +417,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "Bill what held",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("workplace/icon.svg")}],
     "DASHBOARD_CALLBACK": "workplace.front.callback",
 }
 

@@ -2,18 +2,13 @@
 an accessibility engine. One server and one browser for all.
 """
 
-import gzip
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from pytest_django.live_server_helper import LiveServer
+from playwright.sync_api import Browser, Page, expect
 
 from access import ids
 from contracts.models import Customer
@@ -23,40 +18,34 @@ from portal import links
 from portal.messages import PORTAL
 from portal.models import PortalLink
 from settlement.models import Dispute
-from tests.conftest import empty_tables
+from tests.browser import (
+    DESK,
+    NEEDS_CHROMIUM,
+    PHONE,
+    Open,
+    committed_rows,
+    fits,
+    launched,
+    pages,
+    picture,
+    served,
+    violations,
+)
 from tests.portal.shop import EVIL, Shop, make, outcome_of
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = NEEDS_CHROMIUM
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="There is no Chromium on this machine: install the package chromium."),
-]
-
-AXE = gzip.decompress((Path(__file__).parent / "axe" / "axe.min.js.gz").read_bytes()).decode()
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-DESK, PHONE = {"width": 1100, "height": 800}, {"width": 320, "height": 640}
-SECONDS = 10_000
 PAY_PAGE = "https://invoice.stripe.com/i/acct_1/test_1?s=ap"
 
 
 @pytest.fixture(scope="module")
 def shop(django_db_setup: None, django_db_blocker: Any) -> Iterator[Shop]:
-    """Committed, so that the server's threads see it. Playwright keeps an event loop in this thread, of which Django
-    would have to be afraid if it shared its connection with one.
-    """
-    with pytest.MonkeyPatch.context() as patch, django_db_blocker.unblock():
-        patch.setitem(os.environ, "DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        try:
-            made = make(timezone.now())
-            # The longest words, on the narrowest screen.
-            Customer.objects.filter(key="globex").update(locale="de")
-            at_stripe("globex", made)
-            yield made
-        finally:
-            connections.close_all()
-            empty_tables()
-            connections.close_all()
+    with committed_rows(django_db_blocker):
+        made = make(timezone.now())
+        # The longest words, on the narrowest screen.
+        Customer.objects.filter(key="globex").update(locale="de")
+        at_stripe("globex", made)
+        yield made
 
 
 def at_stripe(customer: str, shop: Shop) -> None:
@@ -70,49 +59,27 @@ def at_stripe(customer: str, shop: Shop) -> None:
 
 @pytest.fixture(scope="module")
 def server(shop: Shop) -> Iterator[str]:
-    served = LiveServer("127.0.0.1")
-    yield served.url
-    served.stop()
+    with served() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def chromium(server: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with launched() as browser:
         yield browser
-        browser.close()
-        connections.close_all()  # those that the tests opened while the loop ran are not those of before and after
-
-
-Open = Callable[..., Page]
 
 
 @pytest.fixture
 def enter(chromium: Browser, server: str, shop: Shop) -> Iterator[Open]:
-    """``enter("acme", viewport=…)``: a page of a fresh browser that has come in by the customer's link. At the end,
-    nothing may have been asked of another host, and no page may have complained.
-    """
-    contexts, elsewhere, complaints = [], [], []
+    """``enter("acme", viewport=…)``: a page of a fresh browser that has come in by the customer's link."""
+    with pages(chromium, server, expected=lambda text: "status of 410" in text) as new:
 
-    def asked(request: Any) -> None:
-        if not request.url.startswith(server):
-            elsewhere.append(request.url)
+        def come_in(customer: str, **options: Any) -> Page:
+            page = new(**options)
+            page.goto(shop.url(customer))
+            return page
 
-    def come_in(customer: str, **options: Any) -> Page:
-        context = chromium.new_context(base_url=server, **{"viewport": DESK} | options)
-        context.set_default_timeout(SECONDS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("request", asked)
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        page.on("console", lambda message: "status of 410" in message.text or complaints.append(message.text))
-        page.goto(shop.url(customer))
-        return page
-
-    yield come_in
-    for context in contexts:
-        context.close()
-    assert (elsewhere, complaints) == ([], [])
+        yield come_in
 
 
 def paths_of(shop: Shop, customer: str) -> list[str]:
@@ -194,8 +161,7 @@ def test_it_can_be_paid(enter: Open, shop: Shop, viewport: Any) -> None:
     boxes = [one.bounding_box() for one in (failed, button, page.locator("table").first)]
     tops = [box["y"] for box in boxes if box]
     assert tops == sorted(tops) and len(tops) == 3
-    if where := os.environ.get("HOLDFAST_SCREENSHOTS"):
-        page.screenshot(path=f"{where}/pay-{viewport['width']}.png", full_page=True)
+    picture(page, f"pay-{viewport['width']}")
 
 
 def test_by_keyboard_alone(enter: Open, shop: Shop) -> None:
@@ -228,17 +194,11 @@ def test_it_is_accessible_and_fits(enter: Open, shop: Shop, customer: str, schem
     backs = set()
     for path in paths_of(shop, customer):
         page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
+        assert fits(page), f"{path} scrolls sideways"
         assert page.title().count("owned") == page.title().count("document.title='owned'"), "no data was run"
         backs.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
         for details in page.locator("summary").all():
             details.click()
-        page.evaluate(AXE)
-        found = page.evaluate(
-            "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}, resultTypes: ['violations']})", RULES
-        )
-        assert len(found["passes"]) > 15
-        told = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found["violations"]]
-        assert told == [], path
+        assert violations(page) == [], path
     assert len(backs) == 1
     assert (backs == {"rgb(18, 23, 29)"}) == (scheme == "dark")
