@@ -42,7 +42,7 @@ class Billed:
                 version = None if line.contract_version_id in self.plain else line.contract_version_id
                 return line.kind, line.price_id, rating.dimensions_of(line.dimensions), version
             case rating.FEE:
-                return line.kind, line.details["name"]
+                return line.kind, line.details["name"], line.details["counts"]
             case rating.DISCOUNT:
                 return line.kind, line.contract_version_id
             case rating.MAXIMUM:

@@ -71,12 +71,13 @@ class Owing:
 
 def key_of(line: Line) -> Key:
     """What a rated line is about: usage of one price, version and set of values; a fee by its name, so that it may go
-    on from one contract version to the next; a discount by version.
+    on from one contract version to the next, and by whether it counts, because a commitment draws what its lines say
+    does; a discount by version.
     """
     if line.kind == rating.USAGE and line.price is not None and line.usage is not None:
         return line.kind, line.price.id, line.usage.dimensions, line.version
     if line.fee is not None:
-        return line.kind, line.fee.name
+        return line.kind, line.fee.name, line.fee.counts
     if line.kind == rating.DISCOUNT:
         return line.kind, line.version
     if line.kind == rating.MAXIMUM and line.price is not None:

@@ -352,6 +352,29 @@ def test_less_is_owed_than_was_billed_in_advance(world: World) -> None:
     sound(MAY_1 + LATER)
 
 
+def test_a_fee_that_stops_counting_on_the_way_is_said_though_its_sum_stays(world: World) -> None:
+    """What it counted is drawn from the commitment: later periods read that from the lines."""
+    fee = {"name": "Platform", "timing": "advance", "amount": "30"}
+    deal = Deal(
+        world,
+        starts_at=at("2026-03-01"),
+        prices={"ticket": per_unit("1")},
+        fees=[fee | {"counts": True}],
+        commitments=[{"amount": "100", "payment": "advance"}],
+    )
+    billing.run(now=APRIL_1)
+    deal.version(at("2026-04-11"), {"ticket": per_unit("1")}, fees=[fee | {"counts": False}])
+    deal.settled("ticket", 50, at("2026-05-10"))
+    billing.run(now=MAY_1)
+    april = InvoiceLine.objects.filter(period_start=APRIL_1, kind="fee").order_by("id")
+    assert sum(line.amount_minor for line in april if line.details["counts"]) == 1000
+    assert sum(line.amount_minor for line in april if not line.details["counts"]) == 2000
+    billing.run(now=JUNE_1)
+    # March 30.00 and 10.00 of April counted, and May's 50.00 do: 10.00 are left.
+    assert drawn(deal) == 9000
+    sound(JUNE_1 + LATER)
+
+
 def test_a_discount_on_what_was_billed_in_advance_stands_with_what_is_billed_next(world: World) -> None:
     fee = {"name": "Platform", "timing": "advance", "amount": "30", "counts": True}
     deal = Deal(world, starts_at=at("2026-03-01"), ends_at=JUNE_1, fees=[fee], discount_percent="10")
