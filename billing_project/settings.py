@@ -419,6 +419,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("workplace/icon.svg")}],
     "DASHBOARD_CALLBACK": "workplace.front.callback",
+    "SIDEBAR": {"navigation": "workplace.menu.navigation"},
 }
 
 LOGGING = {

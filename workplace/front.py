@@ -6,7 +6,7 @@ too.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -96,7 +96,7 @@ def front(now: datetime, *, sees: Callable[[str], bool]) -> dict[str, Any]:
             "backlog": _backlog(data.data["backlog"]),
             "inbox": _inbox(data.data["inbox"]),
             "invoices": [_invoices(row) for row in data.data["invoices"]] if shows_money else [],
-            "health": _health(data.data, known.get(Kind.AUDIT)),
+            "health": _health(data.data, known.get(Kind.AUDIT), now),
         }
     }
 
@@ -207,15 +207,19 @@ def _invoices(row: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Health:
-    """One thing that is well or not."""
+    """One thing that is well or not; None where nobody has looked yet."""
 
     label: str
-    well: bool
+    well: bool | None
     says: str
     url: str = ""
 
 
-def _health(data: dict[str, Any], audit: Figures | None) -> list[Health]:
+# It runs each night: one that is older has failed to.
+AUDIT_IS_OLD = timedelta(hours=36)
+
+
+def _health(data: dict[str, Any], audit: Figures | None, now: datetime) -> list[Health]:
     hooks, stripe = data["webhooks"], data["stripe"]
     failing = hooks["failing"] + hooks["disabled"]
     found = [
@@ -232,9 +236,16 @@ def _health(data: dict[str, Any], audit: Figures | None) -> list[Health]:
             listed("payments_operation"),
         ),
     ]
+    return [_audited(audit, now), *found]
+
+
+def _audited(audit: Figures | None, now: datetime) -> Health:
     if audit is None:
-        return [Health("Audit", True, "has not run yet: it does each night, and with manage.py audit"), *found]
-    broken = audit.data["broken"]
-    says = f"{audit.made_at:%d %b, %H:%M} UTC: "
-    says += f"does not hold: {', '.join(broken)}" if broken else f"{audit.data['invariants']} invariants hold"
-    return [Health("Audit", not broken, says), *found]
+        return Health("Audit", None, "has not run yet: it does each night, and with manage.py audit")
+    broken, when = audit.data["broken"], f"{audit.made_at:%d %b, %H:%M} UTC"
+    if broken:
+        return Health("Audit", False, f"{when}: does not hold: {', '.join(broken)}")
+    holds = f"{when}: {audit.data['invariants']} invariants hold"
+    if now - audit.made_at > AUDIT_IS_OLD:
+        return Health("Audit", False, f"{holds}; it has not run since, though it should each night")
+    return Health("Audit", True, holds)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, expect
 
 from invoicing import billing
-from tests.browser import DESK, NEEDS_CHROMIUM, PHONE, Open, committed_rows, launched, pages, picture, served
+from tests.browser import DESK, NEEDS_CHROMIUM, PHONE, Open, committed_rows, fits, launched, pages, picture, served
 from tests.invoicing.conftest import make_world
 
 pytestmark = NEEDS_CHROMIUM
@@ -56,4 +56,5 @@ def test_the_front_page(new: Open, maria: User, scheme: Any, viewport: Any) -> N
     page = new(maria, viewport=viewport, color_scheme=scheme)
     page.goto("/admin/")
     expect(page.get_by_text("20.00").first).to_be_visible()
+    assert fits(page)
     picture(page, f"front-{scheme}-{viewport['width']}")

@@ -147,6 +147,8 @@ def test_the_audit_of_the_night_is_shown(committed: None, client: Client) -> Non
     audit()
     kept = Figures.objects.get(kind="audit")
     assert (kept.data["broken"], kept.data["invariants"] > 8) == ([], True)
+    figures.refresh("audit", lambda now: {"invariants": 9, "broken": [], "warnings": 0}, now=NOW)
+    assert "has not run since, though it should each night" in client.get("/admin/").content.decode()
     figures.refresh("audit", lambda now: {"invariants": 9, "broken": ["billed"], "warnings": 0}, now=NOW)
     assert "does not hold: billed" in client.get("/admin/").content.decode()
 
