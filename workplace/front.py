@@ -15,6 +15,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
+from invoicing.queries import REASONS
 from invoicing.texts import grouped
 from outcomes.models import InboxItem
 from workplace import figures, revenue
@@ -87,6 +88,7 @@ def front(now: datetime, *, sees: Callable[[str], bool]) -> dict[str, Any]:
             "customers": money.data["customers"],
             "shows_money": shows_money,
             "revenue": [_currency(row) for row in money.data["currencies"]] if shows_money else [],
+            "leaking": [_leak(row) for row in money.data.get("leaking", ())],
             "chart": _chart(data.data["days"]),
             "chart_options": json.dumps(_OPTIONS),
             "days": list(reversed(data.data["days"])),
@@ -122,6 +124,11 @@ def _currency(row: dict[str, str]) -> dict[str, Any]:
         "percent": None if last <= 0 else round(so_far / last * 100),
         **{name: grouped(row[name]) for name in ("invoiced", "confirmed", "provisional", "to_credit", "last")},
     }
+
+
+def _leak(row: dict[str, Any]) -> dict[str, Any]:
+    most = [one | {"url": reverse("admin:contracts_customer_change", args=[one["id"]])} for one in row["most"]]
+    return row | {"says": REASONS[row["reason"]], "most": most, "more": row["customers"] - len(most)}
 
 
 def _chart_title(days: list[dict[str, Any]], as_of: datetime) -> str:

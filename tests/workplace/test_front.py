@@ -10,6 +10,7 @@ from django.test import Client
 
 from billing_project.tasks import audit
 from contracts.clocks import create_clock
+from contracts.models import Customer
 from invoicing import billing
 from invoicing.models import Invoice
 from invoicing.payment import mark_paid
@@ -51,7 +52,24 @@ def test_revenue_is_what_the_next_invoices_will_say(busy: World) -> None:
                 "last": "20.00",
             }
         ],
+        "leaking": [
+            {
+                "reason": "review", "outcomes": 1, "customers": 1,
+                "most": [{"id": Customer.objects.get(key="acme").pk, "name": "Acme", "outcomes": 1}],
+            }
+        ],
     }  # fmt: skip
+
+
+def test_what_no_invoice_will_have_is_told_by_reason(busy: World) -> None:
+    """Nobody has agreed on anything with the one; the other's contract is over, and a third has no price for it."""
+    for key, count, contract in (("free", 4, {}), ("gone", 2, {"ends_at": MARCH}), ("odd", 3, {"currency": "EUR"})):
+        customer = busy.customer(key, currency=contract.get("currency", "USD"))
+        if contract:
+            busy.contract(customer, **contract)
+        busy.outcomes(customer, count, APRIL)
+    found = {row["reason"]: (row["outcomes"], row["customers"]) for row in revenue.revenue(NOW)["leaking"]}
+    assert found == {"no_contract": (6, 2), "not_priced": (3, 1), "review": (1, 1)}
 
 
 def test_operations(busy: World) -> None:
@@ -111,6 +129,7 @@ def test_the_page(busy: World, staff: Client, django_assert_max_num_queries: Any
     assert "6.00" in page and "confirmed so far, 30 % of the period before" in page
     assert "Outcomes to complete" in page
     assert "Disputes raised" not in page
+    assert "<strong>1</strong> of 1 customer: a person must complete it" in page
     assert "As of" in page and "20 Apr 2026, 12:00 UTC" in page
 
 
