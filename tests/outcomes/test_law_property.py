@@ -17,7 +17,7 @@ import conditions_dsl
 from tests.conditions_dsl import strategies
 from tests.outcomes import law
 
-EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "12"))
 SLUGS = ("one", "two")
 WINDOWS = st.dictionaries(st.sampled_from(SLUGS), st.sampled_from([0, 3_600, 100_000, 180 * 86_400]))
 # Of some customers the versions of the contract, the second from the middle of the events on.

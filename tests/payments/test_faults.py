@@ -15,7 +15,7 @@ from tests.payments.conftest import Stripe
 from tests.stripe_server.faults import AT_RANDOM
 
 # How many invoices are pushed while every third request fails; `STRIPE_PUSHES=3000` for more.
-PUSHES = int(os.environ.get("STRIPE_PUSHES", "300"))
+PUSHES = int(os.environ.get("STRIPE_PUSHES", "150"))
 CALLS = ("customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize", "invoices.send")
 
 
