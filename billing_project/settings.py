@@ -142,6 +142,7 @@ INSTALLED_APPS = [
     "handover",
     "portal",
     "simulation",
+    "workbench",
     "billing_project",
 ]
 

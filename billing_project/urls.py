@@ -15,6 +15,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/refresh", refresh_view, name="admin_front_refresh"),
     path("admin/second-factor/", second_factor, name="second_factor"),
+    path("admin/workbench/", include("workbench.urls")),
     path("admin/", admin.site.urls),
     path("portal/", include("portal.urls")),
     # Under no /v1/: Stripe has no API key.

@@ -18,7 +18,7 @@ from access.readonly import ReadOnly
 from access.times import format_rfc3339
 from conditions_dsl.words import plain
 from contracts import agreed, durations, pins, queries, windows, wording
-from contracts.admin_forms import ConditionForm, CustomerForm, TaxRateForm, UseCaseForm
+from contracts.admin_forms import CustomerForm, TaxRateForm, UseCaseForm
 from contracts.admin_pages import amend_page, contract_page, rate_card_page
 from contracts.agreements import public_id
 from contracts.clocks import is_test
@@ -180,8 +180,9 @@ class ConditionVersionInline(ReadOnlyInline):
 
 
 @admin.register(Condition)
-class ConditionAdmin(Creating, ModelAdmin):
-    add_form = ConditionForm
+class ConditionAdmin(ReadOnly, ModelAdmin):
+    """To be read; the app of the workbench adds writing, trying and publishing."""
+
     list_display = ("slug", "title", "version", "in_force", "whom", "created_at")
     list_filter = ("limited",)
     search_fields = ("slug", "versions__title", "versions__text", "named__customer__key")

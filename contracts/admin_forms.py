@@ -12,10 +12,9 @@ from unfold import widgets
 
 from access.errors import ApiError, Detail, flatten
 from contracts.changes import Change, Kind
-from contracts.conditions import create_condition_version
 from contracts.customers import CustomerFields, put_customer
 from contracts.fields import MAX_LOCALE, MAX_NAME, MAX_TAX_ID, MAX_TAX_RATE_KEY
-from contracts.models import Condition, Customer, TaxRate, TestClock
+from contracts.models import Customer, TaxRate, TestClock
 from contracts.refusals import conflict, refusals
 from contracts.serializers import TaxRateRequest
 from contracts.tax_rates import put_tax_rate
@@ -154,32 +153,3 @@ class TaxRateForm(UseCaseForm):
         if change.kind is not Kind.CREATED:  # rolled back: a form that says "add" replaces nothing
             raise conflict("tax_rate_exists", f"Tax rate {data['key']} exists already.", "key")
         return change
-
-
-class ConditionForm(UseCaseForm):
-    text = area_field(help_text="In the condition language. The text of an existing slug makes its next version.")
-    effective_from = moment_field(
-        required=False, help_text="UTC. Left empty: a new slug applies to all attempts, a later version from now on."
-    )
-    customers = forms.ModelMultipleChoiceField(
-        Customer.objects.all(),
-        required=False,
-        widget=widgets.UnfoldAdminSelect2MultipleWidget(),
-        help_text="For these alone. Left empty: a new slug is for every customer, a later version changes nothing.",
-    )
-
-    class Meta:
-        model = Condition
-        fields: list[str] = []
-
-    def create(self, data: Mapping[str, Any], now: datetime) -> Change[Any]:
-        text = lines_of(data["text"])
-        named = [customer.key for customer in data["customers"]] or None
-        change = create_condition_version(text, effective_from=data["effective_from"], now=now, customers=named)
-        if not change.wrote:
-            raise conflict("condition_unchanged", f"Version {change.value.number} in force says this already.", "text")
-        return change
-
-    def row(self, change: Change[Any]) -> Condition:
-        condition: Condition = change.value.condition
-        return condition

@@ -54,7 +54,7 @@ def create_condition_version(
         in_force = versions.in_force(existing, start)
         if in_force is not None and in_force.canonical == reading.canonical:
             return Change(Kind.CHANGED if limited else Kind.UNCHANGED, in_force, tuple(limited))
-        _refuse_other_keys(reading, existing[0])
+        refuse_other_keys(reading, existing[0])
         versions.refuse_start(existing, start, now, what=f"Condition {reading.slug}")
         version = _add(condition, versions.next_number(existing), text, reading, start, now)
         before = in_force.canonical if in_force else None
@@ -82,7 +82,8 @@ def condition_error(diagnostics: tuple[Diagnostic, ...], path: str = "text") -> 
     )
 
 
-def _refuse_other_keys(reading: Reading, earlier: ConditionVersion) -> None:
+def refuse_other_keys(reading: Reading, earlier: ConditionVersion) -> None:
+    """Refuse (422) a text whose `per` is not that of an earlier version of its slug."""
     # An outcome is known by its key values: other keys would make other subjects of the same tickets, and bill twice.
     keys = conditions_dsl.parse(earlier.canonical).keys
     if keys != reading.condition.keys:

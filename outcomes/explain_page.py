@@ -52,18 +52,21 @@ def _lines(reading: Reading, links: dict[str, dict[str, str]]) -> Iterator[dict[
     tree = reading.tree
     yield head | _events(tree, links)
     if tree is not None and tree.get("parts"):
-        yield from _parts(tree, links, 1)
+        yield from tree_lines(tree, links, 1)
     elif tree is not None and "value" in tree and tree["value"] != reading.value:
         yield {"mark": "", "said": "", "text": tree["text"], "value": f"seen: {tree['value']}", "indent": 1}
 
 
-def _parts(tree: dict[str, Any], links: dict[str, dict[str, str]], depth: int) -> Iterator[dict[str, Any]]:
+def tree_lines(tree: dict[str, Any], links: dict[str, dict[str, str]], depth: int) -> Iterator[dict[str, Any]]:
+    """The parts of a node of `explain`, indented, each a line with its verdict, what was seen, and the events among
+    ``links`` (by id) that decided it.
+    """
     for part in tree.get("parts", ()):
         mark, said = _MARKS[part["verdict"]]
         value = f"seen: {part['value']}" if "value" in part else ""
         line = {"mark": mark, "said": said, "text": part["text"], "value": value, "indent": depth * 1.5}
         yield line | _events(part, links)
-        yield from _parts(part, links, depth + 1)
+        yield from tree_lines(part, links, depth + 1)
 
 
 def _events(tree: dict[str, Any] | None, links: dict[str, dict[str, str]]) -> dict[str, Any]:

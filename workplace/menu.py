@@ -18,12 +18,22 @@ class Entry(NamedTuple):
     title: str = ""
 
 
+class Page(NamedTuple):
+    """A page that is no list, by the name of its address, for who has a permission."""
+
+    name: str
+    icon: str
+    title: str
+    permission: str
+
+
 class Group(NamedTuple):
-    """Entries under a heading; those ``folded`` are for now and then."""
+    """Entries under a heading, and pages after them; those ``folded`` are for now and then."""
 
     title: str
     entries: Iterable[Entry]
     folded: bool = False
+    pages: Iterable[Page] = ()
 
 
 MENU = (
@@ -54,6 +64,7 @@ MENU = (
             Entry("simulation.simulation", "query_stats"),
             Entry("simulation.shadow", "compare"),
         ),
+        pages=(Page("workbench_condition_new", "edit_note", "Workbench", "contracts.view_condition"),),
     ),
     Group(
         "Events",
@@ -117,6 +128,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     for group in MENU:
         items = [item for entry in group.entries if (item := _item(request, entry))]
+        items += [
+            {"title": page.title, "icon": page.icon, "link": reverse(page.name)}
+            for page in group.pages
+            if request.user.has_perm(page.permission)
+        ]
         if items:
             found.append({"title": group.title, "collapsible": group.folded, "separator": True, "items": items})
     return found

@@ -10,7 +10,6 @@ from django.urls import reverse
 
 from contracts.agreements import ContractFields, create_contract
 from contracts.apply.run import apply_directory
-from contracts.customers import CustomerFields, put_customer
 from contracts.models import Condition, Contract, Customer, RateCard, TaxRate
 from contracts.partitions import partition_of
 from contracts.prices import PriceFields
@@ -115,29 +114,3 @@ def test_a_tax_rate_is_created_by_its_use_case(admin: Client) -> None:
     assert admin.post(path, form).status_code == 302
     assert TaxRate.objects.get(key="rc").note == "Reverse charge.\nYou owe it."
     assert "exists already" in errors(admin.post(path, form))
-
-
-def test_a_condition_and_its_next_version_are_created_by_the_use_case(admin: Client) -> None:
-    path = url(Condition, "add")
-    assert admin.get(path).status_code == 200
-    text = (SAMPLES / "quickstart" / "conditions" / "resolved_ticket.outcome").read_text().replace("1 minute", "1 hour")
-    assert admin.post(path, {"text": text.replace("\n", "\r\n")}).status_code == 302
-    version = Condition.objects.get().versions.get(number=2)
-    assert version.text == text
-    assert "says this already" in errors(admin.post(path, {"text": text}))
-    assert "Line 5, column" in errors(admin.post(path, {"text": text.replace("bill when", "bil when")}))
-    assert Condition.objects.get().versions.count() == 2
-
-
-def test_a_condition_for_named_customers(admin: Client) -> None:
-    path, acme = url(Condition, "add"), Customer.objects.get()
-    beta = put_customer("beta", CustomerFields("USD"), now=NOW).value
-    text = "outcome own\nper ticket\nbill when closed\n"
-    assert admin.post(path, {"text": text, "customers": [acme.pk]}).status_code == 302
-    own = Condition.objects.get(slug="own")
-    assert "nobody is taken off" in errors(admin.post(path, {"text": text, "customers": [beta.pk]}))
-    assert admin.post(path, {"text": text, "customers": [acme.pk, beta.pk]}).status_code == 302
-    assert list(own.named.order_by("customer__key").values_list("customer__key", flat=True)) == ["acme", "beta"]
-    page = admin.get(url(Condition, "change", own.pk)).content.decode()
-    assert "acme, beta (from 2" in page
-    assert "every customer" in admin.get(url(Condition, "changelist")).content.decode()

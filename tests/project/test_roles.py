@@ -93,7 +93,8 @@ def pages() -> dict[str, str]:
         if "(?P<url>" in name:  # whatever is no page
             continue
         field = next((field for prefix, field in key_fields.items() if name.startswith(prefix)), None)
-        missing = "00000000-0000-0000-0000-000000000000" if isinstance(field, UUIDField) else "0"
+        by_uuid = isinstance(field, UUIDField) or "<uuid:" in name
+        missing = "00000000-0000-0000-0000-000000000000" if by_uuid else "0"
         found[name] = "/admin/" + re.sub(r"<[^>]+>", missing, name)
     return found
 

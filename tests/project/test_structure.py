@@ -20,6 +20,7 @@ APPS = (
     "handover",
     "portal",
     "simulation",
+    "workbench",
     "workplace",
     "billing_project",
 )

@@ -27,6 +27,7 @@ def test_it_shows_what_a_role_may_open(role: str) -> None:
     links = [item["link"] for group in navigation(request) for item in group["items"]]
     assert (reverse("admin:invoicing_invoice_changelist") in links) == (role == "viewer")
     assert (reverse("admin:access_apikey_changelist") in links) == (role == "engineer")
+    assert reverse("workbench_condition_new") in links
     client = Client()
     client.force_login(user)
     page = client.get(reverse("admin:index")).content.decode()
