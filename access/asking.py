@@ -1,6 +1,7 @@
 """A page of the admin that asks before something is done: what would be done, to what, and why.
 
-A link only ever leads to this page; the POST of its form is what acts, so no crawler and no link can.
+A link only ever leads to this page; the POST of its form is what acts, so no crawler and no link can. Where who asks
+has not proven for a while who they are, they do so on the same page (`access.proof`, whose middleware sees to it).
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 
+from access import proof
 from access.errors import ApiError
 from access.readonly import ReadOnly
 
@@ -25,6 +27,9 @@ class Asked(NamedTuple):
     hint: str = ""
     required: bool = True
     max_length: int = 1000
+
+
+WHY = Asked("reason", "Why", "It is kept, with your name.")
 
 
 def entered(request: HttpRequest, inputs: Sequence[Asked]) -> tuple[dict[str, str], str]:
@@ -59,34 +64,19 @@ def ask(
         "inputs": [one._asdict() | {"value": request.POST.get(one.name, "")} for one in inputs],
         "hidden": hidden,
         "problem": problem,
+        "proof": proof.kind() if proof.is_asked(request) else "",
     }
     return TemplateResponse(request, "access/ask.html", context)
 
 
-class Asks(ReadOnly):
-    """Rows that change by use cases alone, each asked for on a page of its own; what the use case refuses is said
-    there. A mixin of admins; put it first. ``refusals`` are the exceptions that say no.
+class Asking:
+    """Acts that are asked for on a page each; what the use case refuses is said there. A mixin of admins.
+    ``refusals`` are the exceptions that say no.
     """
 
-    model: Any
     admin_site: Any
     log_change: Callable[..., Any]
     refusals: ClassVar[tuple[type[Exception], ...]] = (ApiError,)
-
-    def has_act_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Who may change these rows, although no form does."""
-        options = self.model._meta
-        return request.user.has_perm(f"{options.app_label}.change_{options.model_name}")
-
-    def offered(self, object_id: Any) -> Collection[str] | None:
-        """Names of the actions that the state of a row allows; None is all."""
-        return None
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what can be done is offered; what is asked for all the same, the use case refuses."""
-        actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
-        offered = self.offered(object_id)
-        return [one for one in actions if offered is None or one.path in offered]
 
     def question(
         self,
@@ -120,3 +110,24 @@ class Asks(ReadOnly):
                     messages.success(request, f"{verb}: done.")
                     return redirect(back)
         return ask(self, request, question, facts, verb, back, inputs=inputs, problem=problem)
+
+
+class Asks(Asking, ReadOnly):
+    """Rows that change by use cases alone, each asked for. Put it first."""
+
+    model: Any
+
+    def has_act_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Who may change these rows, although no form does."""
+        options = self.model._meta
+        return request.user.has_perm(f"{options.app_label}.change_{options.model_name}")
+
+    def offered(self, object_id: Any) -> Collection[str] | None:
+        """Names of the actions that the state of a row allows; None is all."""
+        return None
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only what can be done is offered; what is asked for all the same, the use case refuses."""
+        actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        offered = self.offered(object_id)
+        return [one for one in actions if offered is None or one.path in offered]

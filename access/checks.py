@@ -71,6 +71,12 @@ def _check_switches() -> list[CheckMessage]:
     if not settings.STAFF_TOTP:
         text = "HOLDFAST_STAFF_TOTP is off: a password alone opens the admin."
         messages.append(Warning(text, id="access.W003"))
+    if not os.environ.get("HOLDFAST_TRUSTED_PROXIES"):
+        text = (
+            "HOLDFAST_TRUSTED_PROXIES is not set: behind a proxy all staff would have its address, in the audit trail "
+            "and where wrong passwords are counted."
+        )
+        messages.append(Warning(text, hint="How many proxies of yours stand in front: 1, or 0.", id="access.W004"))
     if not settings.SECURE_SSL_REDIRECT:
         text = "HOLDFAST_SSL_REDIRECT is off: API keys travel in the clear unless a proxy ends TLS."
         messages.append(Warning(text, id="access.W002"))

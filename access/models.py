@@ -1,7 +1,9 @@
 """Tables of access: who may call, and which answers were given."""
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
@@ -107,3 +109,40 @@ class StaffGroup(Group):
             ("decide_disputes", "Decide disputes"),
             ("skip_operations", "Give up Stripe operations"),
         ]
+
+
+class StaffSession(AbstractBaseSession):
+    """A session, and whose: so that all of a person's can be ended (`access.sessions`)."""
+
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="+")
+
+    class Meta(AbstractBaseSession.Meta):
+        abstract = False
+
+
+class Guesses(models.Model):
+    """Wrong passwords for one account or from one address (`access.guesses`). Swept a day after the last."""
+
+    key = models.CharField(primary_key=True, max_length=64, help_text="HMAC of the name or of the network.")
+    wrong = models.PositiveIntegerField(default=0)
+    last_at = models.DateTimeField(db_index=True)
+    blocked_until = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.key[:8]}…: {self.wrong}"
+
+
+class TrailEntry(models.Model):
+    """Where a line of the audit trail came from, and its place in the chain: the database adds it with the line, and
+    refuses to change it (`access.trail`). ``digest`` is the SHA-256 of the entry before, this one, and the line.
+    """
+
+    seq = models.BigIntegerField(primary_key=True)
+    line = models.OneToOneField("admin.LogEntry", on_delete=models.PROTECT, related_name="entry")
+    noted_at = models.DateTimeField()
+    address = models.GenericIPAddressField(null=True)
+    user_agent = models.TextField()
+    digest = models.BinaryField(max_length=32)
+
+    def __str__(self) -> str:
+        return str(self.seq)

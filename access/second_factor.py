@@ -24,7 +24,7 @@ from django.views.decorators.cache import never_cache
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from access import qr
+from access import proof, qr
 
 BACKUP_CODES: Final = 10
 # Of the admin: what is open without it. Getting out, and getting in again.
@@ -66,12 +66,19 @@ def second_factor(request: HttpRequest) -> HttpResponse:
         if verified is not None:
             request.session.cycle_key()
             django_otp.login(request, verified)
+            proof.note(request)
             if known is None:
                 return _page(request, codes=_backup_codes(user), next=_next(request))
             return redirect(_next(request))
     if known is None:
         return _page(request, problem=problem, key=_key_text(device), code_image=_image(device))
     return _page(request, problem=problem)
+
+
+def check(user: User, text: str) -> str:
+    """Why a code is not taken of somebody who has a second factor; empty where it is. It is used up by that."""
+    device = TOTPDevice.objects.filter(user=user, confirmed=True).first()
+    return WRONG if device is None else _verify(device, text)[1]
 
 
 def forget(user: User) -> None:

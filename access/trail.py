@@ -1,23 +1,41 @@
-"""The audit trail of staff: who did what to which row, when, and why. It is Django's own log of the admin
+"""The audit trail of staff: who did what to which row, when, why, and from where. It is Django's own log of the admin
 (`django_admin_log`), which every page of ours writes to, in the transaction of what it did; the database refuses to
 change it, delete from it or empty it (migration 0003).
+
+With each line the database writes a `TrailEntry`, in the same statement: the address and the program it came from, and
+a digest over the line, these and the digest before (migration 0004). `access.audit` computes the chain anew. The
+digest goes to the log as well, which is kept elsewhere: who rewrites the whole table differs from that.
 """
 
+import json
+from collections.abc import Callable
 from typing import Any, cast
 
+import structlog
 from django.contrib import admin
 from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
-from django.http import HttpRequest
+from django.db import connection, transaction
+from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from access import addresses
 from access.readonly import ReadOnly
 
+log = structlog.get_logger("access.trail")
+
+USER_AGENT_LENGTH = 300
+INSERT = f'INSERT INTO "{LogEntry._meta.db_table}"'
+# The entry that was just made (its writer holds the chain until the commit), and no caller any more.
+LATEST = """
+SELECT seq, encode(digest, 'hex'), set_config('holdfast.caller', '', true)
+FROM access_trailentry ORDER BY seq DESC LIMIT 1
+"""
 FLAGS = {ADDITION: "added", CHANGE: "changed", DELETION: "deleted"}
 
 
@@ -30,6 +48,35 @@ def note(request: HttpRequest, model: Any, what: str, message: str) -> None:
         action_flag=CHANGE,
         change_message=message,
     )
+
+
+class TrailMiddleware:
+    """Tells the database where a request to the admin comes from when it writes a line: for that statement alone, so
+    that nothing else on the connection can be taken for it.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD") or not request.path_info.startswith(reverse("admin:index")):
+            return self.get_response(request)
+        agent = "".join(one if one.isprintable() else "?" for one in request.headers.get("User-Agent", ""))
+        caller = json.dumps({"address": addresses.of(request), "user_agent": agent[:USER_AGENT_LENGTH]})
+
+        def execute(do: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+            if not sql.startswith(INSERT):
+                return do(sql, params, many, context)
+            with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('holdfast.caller', %s, true)", [caller])
+                done = do(sql, params, many, context)
+                cursor.execute(LATEST)
+                entry, digest, _ = cursor.fetchone()
+                transaction.on_commit(lambda: log.info("trail_entry", entry=entry, digest=digest))
+            return done
+
+        with connection.execute_wrapper(execute):
+            return self.get_response(request)
 
 
 class PersonFilter(admin.SimpleListFilter):
@@ -49,15 +96,15 @@ class PersonFilter(admin.SimpleListFilter):
 
 @admin.register(LogEntry)
 class TrailAdmin(ReadOnly, ModelAdmin):
-    list_display = ["action_time", "user", "kind", "row", "said"]
+    list_display = ["action_time", "user", "kind", "row", "said", "address"]
     list_filter = [PersonFilter, "action_flag", "content_type"]
-    list_select_related = ["user", "content_type"]
+    list_select_related = ["user", "content_type", "entry"]
     search_fields = ["object_repr", "change_message", "user__username", "=object_id"]
     search_help_text = "A person, words of the row or of the reason, or the id of a row in full"
     date_hierarchy = "action_time"
     ordering = ["-action_time", "-id"]
     show_full_result_count = False
-    fields = ["action_time", "user", "kind", "row", "object_id", "said"]
+    fields = ["action_time", "user", "kind", "row", "object_id", "said", "address", "program", "place"]
     readonly_fields = fields
 
     @display(description="What", label={"added": "success", "changed": "info", "deleted": "danger"})
@@ -79,3 +126,16 @@ class TrailAdmin(ReadOnly, ModelAdmin):
     @display(description="Why, and how")
     def said(self, entry: LogEntry) -> str:
         return entry.get_change_message()
+
+    @display(description="From", empty_value="–")
+    def address(self, entry: LogEntry) -> str | None:
+        found: str | None = entry.entry.address
+        return found
+
+    @display(description="Browser", empty_value="–")
+    def program(self, entry: LogEntry) -> str | None:
+        return entry.entry.user_agent or None
+
+    @display(description="Place in the chain")
+    def place(self, entry: LogEntry) -> str:
+        return f"{entry.entry.seq}, {bytes(entry.entry.digest).hex()}"

@@ -155,9 +155,12 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "access.sessions.SessionLifeMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "access.second_factor.SecondFactorMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "access.proof.ProofMiddleware",
+    "access.trail.TrailMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -178,6 +181,7 @@ TEMPLATES = [
     },
 ]
 
+AUTHENTICATION_BACKENDS = ["access.guesses.StaffBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -212,9 +216,12 @@ X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "portal.views.csrf_failure"
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_ENGINE = "access.sessions"
 # Staff are signed out after half an hour without a request. Customers of the portal have no session of this kind.
 SESSION_COOKIE_AGE = 30 * 60
 SESSION_SAVE_EVERY_REQUEST = True
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 LOGIN_REDIRECT_URL = "admin:index"
 if ENVIRONMENT == "production":
     SESSION_COOKIE_SECURE = True
@@ -286,6 +293,7 @@ CELERY_BEAT_SCHEDULE = {
     "settle what is due": {"task": "settlement.settle_due", "schedule": 2.0},
     "make the next months' partitions": {"task": "outcomes.ensure_months", "schedule": 6 * 3600.0},
     "sweep idempotency": {"task": "access.sweep_idempotency", "schedule": 3600.0},
+    "sweep sessions and guesses": {"task": "access.sweep_staff", "schedule": 3600.0},
     "bill what ended": {"task": "invoicing.bill_due", "schedule": 300.0},
     # One that was not taken in time is no use: the next does its work.
     "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 2.0, "options": {"expires": 10}},
@@ -305,6 +313,15 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # --- Holdfast ---------------------------------------------------------------------------------------------------------
+
+
+def _whole(name: str, default: int, *, least: int = 1) -> int:
+    """A whole number from the environment, of at least so much."""
+    number = env.int(name, default)
+    if number < least:
+        raise ImproperlyConfigured(f"{name}: give a whole number of {least} or more.")
+    return number
+
 
 # Intake: events older than this are refused outside an import; those further ahead than the tolerance always.
 MAX_EVENT_AGE_DAYS = env.int("HOLDFAST_MAX_EVENT_AGE_DAYS", 35)
@@ -327,6 +344,17 @@ INVOICE_GRACE_HOURS = env.int("HOLDFAST_INVOICE_GRACE_HOURS", 0)
 # Whether a password alone opens no page of the admin.
 STAFF_TOTP = env.bool("HOLDFAST_STAFF_TOTP", ENVIRONMENT == "production")
 OTP_TOTP_ISSUER = "Holdfast"
+# Who acts in the admin proves again who they are so many minutes after the last time; 0: each time.
+STAFF_PROOF_MINUTES = _whole("HOLDFAST_STAFF_PROOF_MINUTES", 15, least=0)
+# A session of theirs ends so many hours after it began, whatever is done in it.
+STAFF_SESSION_HOURS = _whole("HOLDFAST_STAFF_SESSION_HOURS", 12)
+# From so many wrong passwords on, for an account and from an address, each makes the wait for the next twice as long,
+# up to so many minutes.
+STAFF_GUESSES = _whole("HOLDFAST_STAFF_GUESSES", 5)
+STAFF_ADDRESS_GUESSES = _whole("HOLDFAST_STAFF_ADDRESS_GUESSES", 20)
+STAFF_LOCK_MINUTES = _whole("HOLDFAST_STAFF_LOCK_MINUTES", 60)
+# How many proxies of one's own stand in front and name the client in X-Forwarded-For. 0: it is not believed.
+TRUSTED_PROXIES = _whole("HOLDFAST_TRUSTED_PROXIES", 0, least=0)
 # Goodwill of one person on one invoice above this needs another's approval: USD=500,EUR=450. None without it.
 try:
     SECOND_PERSON_ABOVE = limits_of(env.list("HOLDFAST_SECOND_PERSON_ABOVE", default=[]))
@@ -421,6 +449,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("workplace/icon.svg")}],
     "DASHBOARD_CALLBACK": "workplace.front.callback",
     "SIDEBAR": {"navigation": "workplace.menu.navigation"},
+    "LOGIN": {"form": "access.login.LoginForm"},
 }
 
 LOGGING = {

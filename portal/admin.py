@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -13,9 +13,8 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from access.asking import Asked, ask, entered
+from access.asking import WHY, Asked, Asks, ask, entered
 from access.errors import ApiError
-from access.readonly import ReadOnly
 from contracts import durations
 from portal import links
 from portal.models import PortalLink
@@ -25,7 +24,7 @@ SPAN = Asked("expires_in", "Valid for", f"Left empty: {durations.text_of(links.D
 
 
 @admin.register(PortalLink)
-class PortalLinkAdmin(ReadOnly, ModelAdmin):
+class PortalLinkAdmin(Asks, ModelAdmin):
     list_display = ["customer", "public_id", "state", "created_by", "created_at", "expires_at", "last_used_at"]
     list_select_related = ["customer"]
     search_fields = ["customer__key", "customer__name"]
@@ -104,10 +103,9 @@ class PortalLinkAdmin(ReadOnly, ModelAdmin):
         if link is None:
             raise Http404
         back = reverse("admin:portal_portallink_change", args=[object_id])
-        if request.method == "POST":
-            revoked = links.revoke(link.pk, by=str(request.user), now=timezone.now())
-            self.log_change(request, revoked, "Revoked.")
-            self.message_user(request, "Revoked: it lets nobody in any more.", messages.SUCCESS)
-            return redirect(back)
         facts = [f"Customer {link.customer}", "Whoever is in by it is out at once. This cannot be undone."]
-        return ask(self, request, f"Revoke {link}?", facts, "Revoke", back)
+
+        def act(given: dict[str, str]) -> PortalLink:
+            return links.revoke(link.pk, by=str(request.user), now=timezone.now())
+
+        return self.question(request, f"Revoke {link}?", facts, "Revoke", back, [WHY], act, may="revoke")

@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action, display
 
-from access.asking import ask
+from access.asking import WHY, Asked, ask, entered
 from access.errors import ApiError
 from access.readonly import ReadOnly
 from webhooks import endpoints, queries
@@ -33,6 +33,7 @@ class Step(NamedTuple):
     verb: str
     consequence: str
     use_case: Callable[[Any, datetime], str]
+    inputs: tuple[Asked, ...] = ()
 
 
 def _enable(endpoint: Endpoint, now: datetime) -> str:
@@ -56,7 +57,9 @@ def _resend(message: Delivery, now: datetime) -> str:
 
 
 ENABLE = Step("Enable", "What waits for it is sent at once, in order; it goes on where it stopped.", _enable)
-DISABLE = Step("Disable", "Nothing is sent to it until it is enabled again; what waits is kept for 30 days.", _disable)
+DISABLE = Step(
+    "Disable", "Nothing is sent to it until it is enabled again; what waits is kept for 30 days.", _disable, (WHY,)
+)
 PING = Step("Send a test message", "A test.ping is sent now, once. It changes nothing about the endpoint.", _ping)
 RESEND = Step("Send again", "It is sent again under its webhook-id, also where it was accepted before.", _resend)
 
@@ -73,16 +76,19 @@ class _Asks(ReadOnly, ModelAdmin):
         if found is None:
             raise Http404
         back = reverse(f"admin:webhooks_{self.opts.model_name}_change", args=[object_id])
-        if request.method == "POST":
+        given, problem = entered(request, step.inputs) if request.method == "POST" else ({}, "")
+        if request.method == "POST" and not problem:
             try:
                 done = step.use_case(found, timezone.now())
             except ApiError as refusal:
                 self.message_user(request, refusal.message, messages.ERROR)
             else:
-                self.log_change(request, found, f"{step.verb}.")
+                why = given.get("reason")
+                self.log_change(request, found, f"{step.verb}: {why}" if why else f"{step.verb}.")
                 self.message_user(request, done, messages.SUCCESS)
             return redirect(back)
-        return ask(self, request, f"{step.verb}: {found}?", [step.consequence], step.verb, back)
+        question, facts = f"{step.verb}: {found}?", [step.consequence]
+        return ask(self, request, question, facts, step.verb, back, inputs=step.inputs, problem=problem)
 
 
 @admin.register(Endpoint)

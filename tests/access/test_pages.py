@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 import redis
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import OperationalError
 from django.test import Client
@@ -208,16 +209,22 @@ def test_the_admin_changes_nothing_else(root: Client) -> None:
     assert key.name == "crm"
 
 
-def revoke(client: Client, *chosen: Any) -> int:
-    data = {"action": "revoke", "_selected_action": [str(key.id) for key in chosen]}
-    return client.post("/admin/access/apikey/", data).status_code
+def revoke(client: Client, key: Any, reason: str = "it leaked") -> int:
+    return client.post(f"/admin/access/apikey/{key.id}/revoke_this/", {"reason": reason}).status_code
 
 
 def test_the_admin_revokes(root: Client) -> None:
     first, text = keys.create("first", ["read"], now=timezone.now())
     _, other = keys.create("second", ["read"], now=timezone.now())
     assert Api(text).get("/v1/things").status_code == 200
+    assert revoke(root, first, "") == 200
+    assert Api(text).get("/v1/things").status_code == 200, "it asks why"
     assert revoke(root, first) == 302
+    assert LogEntry.objects.get().change_message == "Revoke: it leaked"
+    assert (
+        b"It was revoked before"
+        in root.post(f"/admin/access/apikey/{first.id}/revoke_this/", {"reason": "again"}).content
+    )
     assert Api(text).get("/v1/things").status_code == 401
     assert Api(other).get("/v1/things").status_code == 200
 
@@ -229,5 +236,5 @@ def test_who_may_only_look_cannot_revoke() -> None:
     client.force_login(user)
     key, text = keys.create("first", ["read"], now=timezone.now())
     assert client.get("/admin/access/apikey/").status_code == 200
-    revoke(client, key)
+    assert revoke(client, key) == 403
     assert Api(text).get("/v1/things").status_code == 200

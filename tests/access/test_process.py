@@ -89,6 +89,7 @@ def production(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         "HOLDFAST_API_KEY_PEPPER": "p" * 48,
         "HOLDFAST_ALLOWED_HOSTS": "billing.example.com",
         "DATABASE_URL": "postgres://db/holdfast",
+        "HOLDFAST_TRUSTED_PROXIES": "1",
     }.items():
         monkeypatch.setenv(name, value)
     settings.ENVIRONMENT = "production"
@@ -117,6 +118,7 @@ def test_a_good_production_passes(production: Any) -> None:
         ("HOLDFAST_API_KEY_PEPPER", None, "access.E002"),
         ("HOLDFAST_ALLOWED_HOSTS", None, "access.E004"),
         ("DATABASE_URL", None, "access.W001"),
+        ("HOLDFAST_TRUSTED_PROXIES", None, "access.W004"),
     ],
 )
 def test_what_the_environment_must_hold(

@@ -517,5 +517,6 @@ def test_the_page_asks_for_the_permission_to_see_outcomes() -> None:
     client.force_login(user)
     assert client.get(page_of(outcome)).status_code == 403
     user.user_permissions.add(Permission.objects.get(codename="view_outcome"))
+    client.force_login(user)  # a session ends with what it rests on
     assert client.get(page_of(outcome)).status_code == 200
     assert client.get(reverse("admin:outcomes_outcome_explain_this", args=["0" * 32])).status_code == 404

@@ -305,7 +305,9 @@ def test_the_admin_shows_a_new_link_once(shop: Shop) -> None:
     revoke = reverse("admin:portal_portallink_revoke_this", args=[link.pk])
     assert client.get(revoke).status_code == 200
     assert links.state(PortalLink.objects.get(pk=link.pk), now=shop.now) == "active", "a link alone does nothing"
-    assert client.post(revoke).status_code == 302
+    assert "this is needed" in client.post(revoke).content.decode()
+    assert links.state(PortalLink.objects.get(pk=link.pk), now=shop.now) == "active"
+    assert client.post(revoke, {"reason": "sent to the wrong address"}).status_code == 302
     assert Client().get(url).status_code == 410
 
 

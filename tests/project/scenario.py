@@ -5,6 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import User
 
 from contracts.agreements import ContractFields, create_contract
 from contracts.conditions import create_condition_version
@@ -101,6 +103,14 @@ def make() -> None:
     waiting = {"id": "waits", "type": "closed", "customer": "hooli", "time": MARCH, "data": {"ticket": "waits"}}
     send([waiting], now=MARCH)
     at_stripe()
+    told()
+
+
+def told() -> None:
+    """What staff did, in the audit trail."""
+    maria = User.objects.create_user("maria")
+    for message in ("first", "second", "third"):
+        LogEntry.objects.create(user=maria, object_repr="an invoice", action_flag=CHANGE, change_message=message)
 
 
 def hold_and_dispute() -> None:

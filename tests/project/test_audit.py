@@ -117,6 +117,9 @@ HANDED_OVER = (
 )
 
 CORRUPTIONS: list[tuple[str, str, str, tuple[str, ...]]] = [
+    ("a line of the trail reworded", "trail", "is not what was written", ("UPDATE django_admin_log SET change_message = 'nothing'",)),
+    ("a line of the trail deleted", "trail", "is gone", ("DELETE FROM django_admin_log",)),
+    ("a line slipped in", "trail", "has no entry in the chain", (copied("django_admin_log", "change_message = 'second'", id="-1"),)),
     ("a customer in another partition", "partitions", "its key belongs in",
      ("UPDATE contracts_customer SET partition = (partition + 1) % 64 WHERE key = 'acme'",)),
     ("a version renumbered", "conditions", "not numbered", ("UPDATE contracts_conditionversion SET number = 2",)),
@@ -335,7 +338,7 @@ def test_every_invariant_has_a_corruption() -> None:
 
 def test_the_documentation_has_them_all() -> None:
     page = (ROOT / "docs/audit.md").read_text()
-    listed = re.findall(r"^\| `([^|]*)` \|.*\| \d? ?\|$", page, re.MULTILINE)
+    listed = re.findall(r"^\| `([^|]*)` \|.*\| (?:\d+ )?\|$", page, re.MULTILINE)
     assert listed == [invariant.name for invariant in audit.collect()]
 
 

@@ -87,7 +87,10 @@ def test_nothing_is_done_that_is_not_told(invoice: Invoice) -> None:
     [
         "UPDATE django_admin_log SET change_message = 'nothing'",
         "DELETE FROM django_admin_log",
-        "SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE django_admin_log",
+        "SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE django_admin_log CASCADE",
+        "UPDATE access_trailentry SET address = '203.0.113.9'",
+        "DELETE FROM access_trailentry",
+        "SET CONSTRAINTS ALL IMMEDIATE; TRUNCATE access_trailentry",
     ],
 )
 def test_the_trail_is_only_ever_added_to(invoice: Invoice, statement: str) -> None:
@@ -119,12 +122,15 @@ def test_an_owner_gives_roles_and_no_more() -> None:
         "username": "maria", "is_active": "on", "is_staff": "on", "is_superuser": "on", "groups": [finance.pk],
         "user_permissions": [1, 2], "date_joined_0": "2026-01-01", "date_joined_1": "10:00",
     }  # fmt: skip
-    assert owner.post(address, form).status_code == 302
+    assert "This is needed." in owner.post(address, form).content.decode()
+    assert not maria.groups.exists(), "it asks why"
+    assert owner.post(address, {**form, "reason": "joins the team"}).status_code == 302
     maria.refresh_from_db()
     assert (maria.is_staff, maria.is_superuser, list(maria.groups.all())) == (True, False, [finance])
     assert not maria.user_permissions.exists()
     assert "finance" in owner.get("/admin/auth/user/").content.decode()
-    assert [who for who, _, _ in told()] == ["olga"]
+    said = "Changed Staff status, Groups and Date joined (active → active, staff, finance): joins the team"
+    assert told() == [("olga", "maria", said)]
 
 
 def test_an_owner_does_not_reach_a_superuser() -> None:
@@ -148,5 +154,21 @@ def test_what_a_role_means_is_not_edited() -> None:
     owner.post(reverse("admin:auth_group_changelist"), data)
     assert Group.objects.get(pk=viewer.pk).permissions.count() == before
     own = Group.objects.create(name="bookkeepers")
-    assert owner.post(reverse("admin:auth_group_change", args=[own.pk]), {"name": "clerks"}).status_code == 302
-    assert Group.objects.filter(name="clerks").exists()
+    address, data = reverse("admin:auth_group_change", args=[own.pk]), {"name": "clerks"}
+    assert owner.post(address, data).status_code == 302
+    given = {**data, "permissions": [viewer.permissions.all()[0].pk]}
+    assert owner.post(address, given).status_code == 200 and not own.permissions.exists(), "it asks why"
+    assert owner.post(address, {**given, "reason": "they read it"}).status_code == 302
+    assert told()[-1][2] == "Changed Permissions: they read it"
+
+
+def test_another_s_password_is_set_with_a_reason() -> None:
+    owner, maria = signed_in("olga", "owner"), User.objects.create_user("maria", password="before it")
+    address = f"/admin/auth/user/{maria.pk}/password/"
+    given = {"password1": "a long one indeed", "password2": "a long one indeed", "usable_password": "true"}
+    assert 'name="reason"' in owner.get(address).content.decode()
+    assert owner.post(address, given).status_code == 200
+    assert owner.post(address, {**given, "reason": "she forgot it"}).status_code == 302
+    maria.refresh_from_db()
+    assert maria.check_password("a long one indeed")
+    assert told() == [("olga", "maria", "Changed password: she forgot it")]

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
@@ -60,18 +61,20 @@ def test_nothing_is_typed_into_a_form(staff: Client, failed: Delivery) -> None:
     assert staff.post(reverse("admin:webhooks_endpoint_delete", args=[failed.endpoint_id])).status_code == 403
 
 
-def act(staff: Client, name: str, pk: Any) -> str:
+def act(staff: Client, name: str, pk: Any, **given: str) -> str:
     """Ask, then do; what the person is told."""
     address = reverse(f"admin:webhooks_{name}", args=[pk])
     before = [(one.disabled_at, one.failures) for one in Endpoint.objects.all()], Delivery.objects.count()
     assert "Back" in staff.get(address).content.decode()
     after = [(one.disabled_at, one.failures) for one in Endpoint.objects.all()], Delivery.objects.count()
     assert before == after, "a link alone does nothing"
-    return staff.post(address, follow=True).content.decode()
+    return staff.post(address, given, follow=True).content.decode()
 
 
 def test_disable_enable_ping_resend(staff: Client, failed: Delivery, receiver: Receiver) -> None:
-    assert "Disabled." in act(staff, "endpoint_disable_this", failed.endpoint_id)
+    assert "Why: this is needed." in act(staff, "endpoint_disable_this", failed.endpoint_id)
+    assert "Disabled." in act(staff, "endpoint_disable_this", failed.endpoint_id, reason="its server moves")
+    assert LogEntry.objects.get().change_message == "Disable: its server moves"
     failed.endpoint.refresh_from_db()
     assert failed.endpoint.disabled_reason == "by_hand"
     assert "Test message: Answered 500." in act(staff, "endpoint_ping_this", failed.endpoint_id)

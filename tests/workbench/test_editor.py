@@ -208,7 +208,7 @@ def test_looking_writes_nothing(condition: Condition) -> None:
         viewer.post(page_of(condition), {"text": TRIED.replace("void", "viod"), "_mend": "0"})
         viewer.post(CHECK, {"text": TRIED})
         viewer.post(EVENTS, {"text": TRIED})
-    written = [one["sql"] for one in queries if WRITES.match(one["sql"]) and "django_session" not in one["sql"]]
+    written = [one["sql"] for one in queries if WRITES.match(one["sql"]) and "access_staffsession" not in one["sql"]]
     assert len(queries) > 20 and written == []
 
 
