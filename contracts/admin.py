@@ -20,6 +20,7 @@ from conditions_dsl.words import plain
 from contracts import agreed, durations, pins, queries, windows, wording
 from contracts.admin_forms import CustomerForm, TaxRateForm, UseCaseForm
 from contracts.admin_pages import amend_page, contract_page, rate_card_page
+from contracts.admin_shown import card_context, contract_context
 from contracts.agreements import public_id
 from contracts.clocks import is_test
 from contracts.models import (
@@ -229,9 +230,29 @@ class RateCardVersionInline(ReadOnlyInline):
         return prices_html(version, version.currency)
 
 
+class Beside:
+    """A page that shows, below the row, what ``beside`` tells of it in ``change_form_outer_after_template``."""
+
+    beside: Any
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        found = self.get_object(request, object_id)  # type: ignore[attr-defined]
+        more = {}
+        if found is not None and self.has_view_permission(request, found):  # type: ignore[attr-defined]
+            more = type(self).beside(request, found, timezone.now())
+        answer: HttpResponse = super().change_view(  # type: ignore[misc]
+            request, object_id, form_url, {**(extra_context or {}), **more}
+        )
+        return answer
+
+
 @admin.register(RateCard)
-class RateCardAdmin(OwnAddPage, ModelAdmin):
+class RateCardAdmin(Beside, OwnAddPage, ModelAdmin):
     add_page = staticmethod(rate_card_page)
+    beside = staticmethod(card_context)
+    change_form_outer_after_template = "contracts/card_curves.html"
     actions_detail = ("new_version_this",)
     list_display = ("key", "currency", "version", "in_force", "price_count", "created_at")
     list_filter = ("versions__currency",)
@@ -315,8 +336,10 @@ class ContractVersionInline(ReadOnlyInline):
 
 
 @admin.register(Contract)
-class ContractAdmin(OwnAddPage, ModelAdmin):
+class ContractAdmin(Beside, OwnAddPage, ModelAdmin):
     add_page = staticmethod(contract_page)
+    beside = staticmethod(contract_context)
+    change_form_outer_after_template = "contracts/contract_terms.html"
     actions_detail = ("amend_this",)
     list_display = ("public_id", "customer", "currency", "rate_card", "billing_period", "starts_at", "ends_at")
     list_filter = ("currency", "versions__billing_period", "versions__rate_card")

@@ -1,12 +1,12 @@
 """Pages of the admin on which rate cards and contracts are agreed and amended: inputs become a request of the API, go
-through its use case, and what that refuses stands beside them. "Preview" shows what would be, and stores nothing.
+through its use case, and what that refuses stands beside them. "Preview" shows what would be, and stores nothing; while
+the inputs are edited, script asks the same page for the same, in parts (``_live``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any, ClassVar
 
 from django import forms
@@ -19,30 +19,33 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from rest_framework import serializers
 from unfold import widgets
 
 from access.errors import ApiError, Detail, flatten
 from access.times import format_rfc3339
 from conditions_dsl.words import plain as plain_text
-from contracts import agreed, amendments, durations, pins, queries, windows, wording
+from contracts import agreed, amendments, durations, pins, prices, queries, versions, windows
+from contracts.admin_curves import by_label, curve_of
 from contracts.admin_forms import area_field, moment_field, number_field, text_field
-from contracts.admin_rows import CommitmentForm, FeeForm, PoolForm, PriceForm, Row, Rows, picture
+from contracts.admin_rows import CommitmentForm, FeeForm, PoolForm, PriceForm, Row, Rows
+from contracts.admin_shown import CARD_BUTTONS, CARD_NOTES, TERMS_NOTES, picture_of
 from contracts.agreements import create_contract, public_id
 from contracts.apply.documents import DocumentError, parse_path, read_yaml
+from contracts.changes import Change, Difference
 from contracts.contract_serializers import AmendmentRequest, ContractRequest
 from contracts.domain import rating
 from contracts.domain.periods import BILLING_PERIODS
-from contracts.domain.rating.curve import curve
-from contracts.domain.rating.plot import svg
+from contracts.history import History, history_of
 from contracts.models import Contract, ContractVersion, Customer, Price, RateCard, RateCardVersion
 from contracts.price_serializers import PriceRequest, RateCardRequest, prices_of
-from contracts.prices import unit_price_text
+from contracts.prices import PriceFields
 from contracts.rate_cards import put_rate_card
 from contracts.refusals import conflict
 from contracts.timeline import Amendment
 
-TEMPLATE = "contracts/terms_page.html"
+TEMPLATE, LIVE = "contracts/terms_page.html", "contracts/terms_live.html"
 
 
 def yaml_field(hint: str) -> forms.CharField:
@@ -173,6 +176,9 @@ class Page:
         self.preview: amendments.Preview | None = None
         self.previewed = False
         self.saving = False
+        self.differences: Sequence[Difference] = ()
+        self.notes: list[SafeString] = []
+        self.history: History | None = None
 
     def payload(self) -> dict[str, Any]:
         """The request of the API that the inputs say."""
@@ -185,13 +191,19 @@ class Page:
     def currency(self) -> str:
         return str(self.head.cleaned_data.get("currency") or "")
 
+    def in_force(self, now: datetime) -> Mapping[str, PriceFields]:
+        """The prices in whose place those of the page are to stand, by what they are for."""
+        raise NotImplementedError
+
     def submit(self, now: datetime, *, save: bool) -> Any:
         """The row that was written; None where something is wrong or this was a preview."""
-        if not self.head.is_valid():
+        valid = self.head.is_valid()
+        if not save:
+            self._draw(now)
+        if not valid:
             return None
         payload = self.payload()
         self.saving = save
-        self._draw()
         try:
             with transaction.atomic():
                 row = self.call(payload, now)
@@ -218,35 +230,51 @@ class Page:
             place = "" if len(steps) < 2 else f"{detail.path}: "
             self.head.add_error(name if name in self.head.fields else None, f"{place}{detail.message}")
 
-    def _draw(self) -> None:
-        """The curve of each price that can be read, with what it says in words."""
-        currency = self.currency()
-        show = partial(_money, currency=currency)
+    def _draw(self, now: datetime) -> None:
+        """The curve of each price that can be read, beside the one in force."""
+        before, currency = self.in_force(now), self.currency()
+        for row, price in self.priced():
+            row.curve = curve_of(price, currency, before.get(prices.label(price)))
+
+    def priced(self) -> list[tuple[PriceForm, PriceFields]]:
+        """The rows of prices that can be read, with what they say."""
+        found = []
         for row in self.rows["prices"].meant:
             assert isinstance(row, PriceForm)
             request = PriceRequest(data=row.payload())
-            if not request.is_valid():
-                continue
-            [price] = prices_of([request.validated_data])
-            if rating.validate_prices([price.to_rating()]):
-                continue
-            row.said = wording.price(price, show)
-            try:
-                pieces = curve(rating.price_of(price.to_rating(), 0))
-                across = "value" if price.model == rating.PERCENTAGE else "quantity in a period"
-                row.curve = picture(svg(price.condition, {"": pieces}, across=across, up=currency or "amount"))
-            except ValueError:
-                row.curve = ""  # more packages than a picture shows
+            if request.is_valid():
+                [price] = prices_of([request.validated_data])
+                if not rating.validate_prices([price.to_rating()]):
+                    found.append((row, price))
+        return found
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What is wrong, as (input, message), for who does not look at the inputs."""
+        rows = [row for one in self.rows.values() for row in one.meant]
+        tiers = [tier for row in rows if isinstance(row, PriceForm) for tier in row.tiers.meant]
+        found = []
+        for form in (self.head, *rows, *tiers):
+            for name, messages_ in form.errors.items():
+                label = "" if name == "__all__" else str(form[name].label)
+                found += [(label, str(message)) for message in messages_]
+        return found
 
     def context(self) -> dict[str, Any]:
-        return {"page": self, "head": self.head, "rows": self.rows.values(), "title": self.title, "verb": self.verb}
+        return {
+            "page": self, "head": self.head, "rows": self.rows.values(), "title": self.title, "verb": self.verb,
+            "history": self.history and picture_of(self.history), "action": self.action(),
+        }  # fmt: skip
 
+    def action(self) -> str:
+        """Where the inputs are sent."""
+        raise NotImplementedError
 
-def _money(amount: Decimal, currency: str) -> str:
-    try:
-        return f"{unit_price_text(amount, currency)} {currency}"
-    except ValueError:  # no currency that there is: said at its input
-        return f"{amount:f}"
+    def note(self, request: HttpRequest, now: datetime) -> None:
+        """Ask higher apps what they have to show of what was previewed."""
+
+    def buttons(self, request: HttpRequest) -> list[tuple[str, str]]:
+        """Further things that the inputs may be sent to: (text, URL)."""
+        return []
 
 
 def _numbered(rows: Rows, steps: Sequence[str | int]) -> Sequence[str | int]:
@@ -273,8 +301,27 @@ class RateCardPage(Page):
         if not change.wrote:
             message = f"Version {change.value.number} in force says this already."
             raise conflict("rate_card_unchanged", message)
+        self.differences = change.differences
         card: RateCard = change.value.rate_card
         return card
+
+    def in_force(self, now: datetime) -> Mapping[str, PriceFields]:
+        found = queries.rate_cards().filter(key=self.head.cleaned_data.get("key") or "").first()
+        version = found and versions.in_force(
+            list(found.versions.all()), self.head.cleaned_data.get("effective_from") or now
+        )
+        return by_label(prices.stored(version)) if version else {}
+
+    def note(self, request: HttpRequest, now: datetime) -> None:
+        listed = [price for _, price in self.priced()]
+        key = self.head.cleaned_data["key"]
+        self.notes = [show(request, key, self.currency(), listed, now) for show in CARD_NOTES]
+
+    def action(self) -> str:
+        return reverse("admin:contracts_ratecard_add")
+
+    def buttons(self, request: HttpRequest) -> list[tuple[str, str]]:
+        return [button for make in CARD_BUTTONS if (button := make(request))]
 
 
 class ContractPage(Page):
@@ -282,6 +329,7 @@ class ContractPage(Page):
     HEAD: ClassVar[type[forms.Form]] = ContractHead
     title = "Contract"
     verb = "Agree"
+    request: HttpRequest | None = None
 
     def payload(self) -> dict[str, Any]:
         rows = {name: self.rows[name].payload() for name in ("prices", "fees", "commitments")}
@@ -301,11 +349,46 @@ class ContractPage(Page):
 
     def _shown(self, customer_id: int, change: Callable[[], Any], now: datetime) -> Contract | None:
         """What the use case wrote; where nothing is to be kept, what it would change."""
-        if not self.saving:
-            self.preview = amendments.preview(customer_id, change, lambda contract: None, now=now)
-            return None
-        contract: Contract = change().value
-        return contract
+        if self.saving:
+            contract: Contract = change().value
+            return contract
+        looks: list[list[Any]] = []
+
+        def tried() -> Change[Contract]:
+            looks.append(self._look(self.standing(), now))
+            return change()
+
+        def stood(contract: Contract) -> None:
+            looks.append(self._look(contract, now))
+            self.history = history_of(contract, now)
+
+        self.preview = amendments.preview(customer_id, tried, stood, now=now)
+        self.differences = self.preview.differences
+        self.notes = [
+            note.show(before, after, self.preview) for note, before, after in zip(TERMS_NOTES, *looks, strict=True)
+        ]
+        return None
+
+    def _look(self, contract: Contract | None, now: datetime) -> list[Any]:
+        if contract is None or self.request is None:
+            return [None] * len(TERMS_NOTES)
+        return [note.look(self.request, contract, now) for note in TERMS_NOTES]
+
+    def action(self) -> str:
+        return reverse("admin:contracts_contract_add")
+
+    def standing(self) -> Contract | None:
+        """The contract as it stands; None before it is agreed."""
+        return None
+
+    def in_force(self, now: datetime) -> Mapping[str, PriceFields]:
+        """Of the chosen rate card at the start of what is entered."""
+        card = self.head.cleaned_data.get("rate_card")
+        if card is None:
+            return {}
+        start = self.head.cleaned_data.get("starts_at") or self.head.cleaned_data.get("effective_at") or now
+        found = versions.in_force(list(card.versions.prefetch_related("prices__condition")), start)
+        return by_label(prices.stored(found)) if found else {}
 
 
 class AmendPage(ContractPage):
@@ -320,6 +403,20 @@ class AmendPage(ContractPage):
 
     def currency(self) -> str:
         return self.contract.currency
+
+    def action(self) -> str:
+        return reverse("admin:contracts_contract_amend_this", args=[self.contract.pk])
+
+    def standing(self) -> Contract | None:
+        return self.contract
+
+    def in_force(self, now: datetime) -> Mapping[str, PriceFields]:
+        """With the contract's own prices, which go before those of the card."""
+        start = self.head.cleaned_data.get("effective_at") or now
+        started = [one for one in self.contract.versions.all() if one.effective_at <= start]
+        version = max(started, key=lambda one: (one.effective_at, one.number), default=None)
+        own = {} if version is None else by_label(prices.stored(version))
+        return {**super().in_force(now), **own}
 
     def call(self, payload: Mapping[str, Any], now: datetime) -> Contract | None:
         given = {name: value for name, value in payload.items() if name != "based_on"}
@@ -411,13 +508,13 @@ def rate_card_page(model_admin: Any, request: HttpRequest) -> HttpResponse:
     wanted = request.GET.get("card", "")
     card = queries.rate_cards().filter(pk=int(wanted) if wanted.isdecimal() else 0).first()
     initial: dict[str, Any] = {}
-    prices: list[dict[str, Any]] = []
+    listed: list[dict[str, Any]] = []
     if card is not None:
         version: RateCardVersion = queries.shown_version(list(card.versions.all()), now)
         initial = {"key": card.key, "currency": version.currency}
-        prices = [_price_row(price, version.currency) for price in version.prices.all()]
+        listed = [_price_row(price, version.currency) for price in version.prices.all()]
     posted = request.POST if request.method == "POST" else None
-    page = RateCardPage(posted, initial, {"prices": [] if posted else prices})
+    page = RateCardPage(posted, initial, {"prices": [] if posted else listed})
     return _answer(model_admin, request, page, now, reverse("admin:contracts_ratecard_changelist"))
 
 
@@ -442,12 +539,29 @@ def amend_page(model_admin: Any, request: HttpRequest, object_id: Any) -> HttpRe
 
 
 def _answer(model_admin: Any, request: HttpRequest, page: Page, now: datetime, back: str) -> HttpResponse:
+    live = "_live" in request.POST
+    if isinstance(page, ContractPage) and request.method == "POST":
+        page.request = request
     if request.method == "POST":
-        row = page.submit(now, save="_preview" not in request.POST)
+        row = page.submit(now, save="_preview" not in request.POST and not live)
         if row is not None:
             log = model_admin.log_change if isinstance(page, AmendPage) else model_admin.log_addition
             log(request, row, f"{page.title}: {page.verb}")
             messages.success(request, f"{row}: done.")
             return redirect(reverse(f"admin:contracts_{row._meta.model_name}_change", args=[row.pk]))
-    context = {**model_admin.admin_site.each_context(request), **page.context(), "back": back}
+        if page.previewed and not live:
+            page.note(request, now)
+    if live:
+        return TemplateResponse(request, LIVE, page.context())
+    return rendered(model_admin, request, page, back)
+
+
+def rendered(model_admin: Any, request: HttpRequest, page: Page, back: str) -> HttpResponse:
+    """The page as it stands, whatever address the inputs came to."""
+    context = {
+        **model_admin.admin_site.each_context(request),
+        **page.context(),
+        "back": back,
+        "buttons": page.buttons(request),
+    }
     return TemplateResponse(request, TEMPLATE, context)

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django import forms
-from django.utils.safestring import SafeString, mark_safe
 from unfold import widgets
 
+from contracts.admin_curves import Curve
 from contracts.domain import rating
 from contracts.models import Condition
 from contracts.models import Price as PriceRow
@@ -115,8 +115,7 @@ class PriceForm(Row):
     period_maximum = text("Maximum a period", inputmode="decimal")
     match = text("Only where", "priority=high; region=eu. Empty: for all.")
 
-    said = ""
-    curve: SafeString | str = ""
+    curve: Curve | None = None
 
     def __init__(self, data: Any = None, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
@@ -169,8 +168,3 @@ class CommitmentForm(Row):
     payment = choice([(timing, timing) for timing in rating.TIMINGS], "Paid in")
     starts_at = text("Starts at", "2026-01-01T00:00:00Z. Empty: when charging begins.")
     ends_at = text("Ends at", "Empty: with the contract.")
-
-
-def picture(svg: str) -> SafeString:
-    """A picture of our own making; its texts are escaped where it is drawn."""
-    return mark_safe(svg)  # noqa: S308

@@ -1,4 +1,6 @@
-"""Conditions in the admin, with the ways from their list and their pages to the workbench."""
+"""Conditions in the admin, with the ways from their list and their pages to the workbench; what the pages of rate cards
+and contracts show from here registers itself.
+"""
 
 from typing import Any
 
@@ -10,6 +12,8 @@ from unfold.decorators import action
 from contracts.admin import ConditionAdmin as ToRead
 from contracts.admin import OwnAddPage
 from contracts.models import Condition
+from workbench import contract_pages as contract_pages
+from workbench import prices_pages as prices_pages
 from workbench.conditions import add_page
 
 admin.site.unregister(Condition)

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import URLPattern, path
 
-from workbench import conditions, publishing, versions
+from workbench import conditions, prices_pages, publishing, versions
 
 wrap = admin.site.admin_view
 
@@ -16,4 +16,5 @@ urlpatterns: list[URLPattern] = [
     path("condition/publish/", wrap(publishing.publish), name="workbench_condition_publish"),
     path("condition/<int:pk>/", wrap(conditions.editor), name="workbench_condition"),
     path("condition/<int:pk>/versions/", wrap(versions.page), name="workbench_condition_versions"),
+    path("prices/simulate/", wrap(prices_pages.simulate_view), name="workbench_prices_simulate"),
 ]

@@ -27,6 +27,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("contracts/domain/periods.py", "division"): "a path",
     ("contracts/domain/rating/choosing.py", "the name float"): "a number as the name of a dimension value, no amount",
     ("contracts/domain/rating/curve.py", "division"): "decimals, for a picture",
+    ("contracts/domain/rating/figures.py", "division"): "decimals, for a picture and a table beside it",
     ("contracts/domain/rating/plot.py", "division"): "decimals, for a picture",
     ("contracts/terms.py", "JSON read with floats"): "seconds, which are whole numbers",
     ("invoicing/pdf.py", "division"): "a path",
