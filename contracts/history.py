@@ -13,7 +13,7 @@ from contracts.models import Contract
 from contracts.timeline import Entry
 
 MOST_PERIODS = 60
-PAST, IN_FORCE, COMING, REPLACED = "past", "in force", "coming", "replaced before it began"
+PAST, IN_FORCE, COMING, REPLACED = "past", "in force", "coming", "replaced throughout"
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """The pages of contracts (contracts/admin_pages.py) with their running period, as it stands and by terms as entered."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from access.times import format_rfc3339
 from contracts.admin_shown import TERMS_NOTES, TermsNote
 from contracts.amendments import Preview
 from contracts.domain import money
@@ -61,8 +62,8 @@ def _corrections(before: Look | None, after: Look | None, preview: Preview) -> l
     """What the change does to periods that have ended, a sentence for each."""
     if after is not None:
         return [
-            f"The period that began at {format_rfc3339(one.start)} comes to {_moved(one.minor, after.currency)}:"
-            f" {follows(one, after)}."
+            f"The period that began on {_day(one.start, after.time_zone)} comes to"
+            f" {_moved(one.minor, after.currency)}: {follows(one, after)}."
             for one in corrections_of(before, after)
         ]
     # Not running: of what is invoiced the change of terms tells itself.
@@ -72,6 +73,10 @@ def _corrections(before: Look | None, after: Look | None, preview: Preview) -> l
         for one in preview.periods or ()
         if one["invoiced"]
     ]
+
+
+def _day(start: datetime, time_zone: str) -> str:
+    return f"{start.astimezone(ZoneInfo(time_zone)):%-d %B %Y}"
 
 
 def _moved(minor: int, currency: str) -> str:

@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from django.http import HttpRequest
 
 from access.errors import ApiError
+from conditions_dsl.words import plain
 from contracts.clocks import now_of
 from contracts.domain.periods import Period
 from contracts.models import Contract, ContractVersion
@@ -40,6 +42,7 @@ class Look:
     unknown: str
     credit_notes: str
     credits: str
+    time_zone: str
 
     def by_period(self) -> dict[datetime, int]:
         """What earlier periods have to come yet, by their starts: corrections, credit below zero, what was never
@@ -81,6 +84,7 @@ def look(request: HttpRequest, contract: Contract, now: datetime) -> Look | None
         unknown,
         version.credit_notes,
         version.credits,
+        version.cadence.time_zone,
     )
 
 
@@ -109,7 +113,7 @@ def rows_of(before: Part | None, after: Part | None) -> list[Row]:
         lines = sides[1].get(key) or sides[0][key]
         amounts = [sum(line.amount_minor for line in side[key]) if key in side else None for side in sides]
         quantities = [line.quantity for line in lines if line.quantity is not None]
-        quantity = f"{sum(quantities):,f}" if quantities else ""
+        quantity = plain(sum(quantities, Decimal(0))) if quantities else ""
         dimensions = ", ".join(f"{name} {value}" for name, value in sorted((lines[0].dimensions or {}).items()))
         title = lines[0].title + (f" ({dimensions})" if dimensions else "")
         rows.append(Row(title, quantity, amounts[0], amounts[1]))
