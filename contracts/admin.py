@@ -231,7 +231,7 @@ class RateCardVersionInline(ReadOnlyInline):
 
 
 class Beside:
-    """A page that shows, below the row, what ``beside`` tells of it in ``change_form_outer_after_template``."""
+    """A page that shows, above the row, what ``beside`` tells of it in ``change_form_outer_before_template``."""
 
     beside: Any
 
@@ -252,7 +252,7 @@ class Beside:
 class RateCardAdmin(Beside, OwnAddPage, ModelAdmin):
     add_page = staticmethod(rate_card_page)
     beside = staticmethod(card_context)
-    change_form_outer_after_template = "contracts/card_curves.html"
+    change_form_outer_before_template = "contracts/card_curves.html"
     actions_detail = ("new_version_this",)
     list_display = ("key", "currency", "version", "in_force", "price_count", "created_at")
     list_filter = ("versions__currency",)
@@ -339,7 +339,7 @@ class ContractVersionInline(ReadOnlyInline):
 class ContractAdmin(Beside, OwnAddPage, ModelAdmin):
     add_page = staticmethod(contract_page)
     beside = staticmethod(contract_context)
-    change_form_outer_after_template = "contracts/contract_terms.html"
+    change_form_outer_before_template = "contracts/contract_terms.html"
     actions_detail = ("amend_this",)
     list_display = ("public_id", "customer", "currency", "rate_card", "billing_period", "starts_at", "ends_at")
     list_filter = ("currency", "versions__billing_period", "versions__rate_card")

@@ -49,8 +49,10 @@ TEMPLATE, LIVE = "contracts/terms_page.html", "contracts/terms_live.html"
 
 
 def yaml_field(hint: str) -> forms.CharField:
-    """Text in YAML, as in contracts.yaml."""
-    return area_field(required=False, help_text=hint)
+    """Text in YAML, as in contracts.yaml; a few lines of it."""
+    made = area_field(required=False, help_text=hint)
+    made.widget.attrs["rows"] = 4
+    return made
 
 
 class RateCardHead(forms.Form):

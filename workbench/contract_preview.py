@@ -156,6 +156,8 @@ def _taxed(one: Look | None, *, provisional: bool) -> dict[str, int]:
     subtotal = one.confirmed.total_minor + (one.provisional.total_minor if provisional else 0)
     if one.unknown:
         return {"Subtotal, before tax": subtotal}
+    if not one.rates:
+        return {"Total": subtotal}
     found = taxed(subtotal, one.rates, one.currency)
     rates = {
         f"{rate.name} {rate.percent.normalize():f} %{', contained' if rate.inclusive else ''}": minor

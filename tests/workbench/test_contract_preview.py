@@ -196,8 +196,8 @@ def test_the_page_of_a_contract_shows_its_running_period(world: World, finance: 
     before = checksums()
     path = reverse("admin:contracts_contract_change", args=[deal.contract.pk])
     text = text_of(finance.get(path))
-    assert "Confirmed so far Ticket 30 60.00 Subtotal 60.00 Total 60.00" in text and "Ticket 5 10.00" in text
-    assert "Expected, with what is provisional Subtotal 70.00" in text and "Versions of the terms" in text
+    assert "Confirmed so far Ticket 30 60.00 Total 60.00" in text and "Ticket 5 10.00" in text
+    assert "Expected, with what is provisional Total 70.00" in text and "Versions of the terms" in text
     assert checksums() == before
     engineer = Client()
     user = User.objects.create_user("eng", is_staff=True)
@@ -221,7 +221,7 @@ def test_an_amendment_is_previewed_before_it_is_saved(world: World, finance: Cli
             " that the next billing run issues" in text
         ), how
         assert "Ticket 30 60.00 45.00 -15.00" in text and "Ticket 5 10.00 7.50 -2.50" in text
-        assert "Subtotal 60.00 45.00 -15.00" in text and "2 (as entered), in force" in text
+        assert "Total 60.00 45.00 -15.00" in text and "2 (as entered), in force" in text
         assert (
             "price of ticket: 2.00 → 1.50" in text
             or "price of ticket: per_unit 2 → per_unit 1.50" in text

@@ -102,8 +102,10 @@ def reach(prices: Iterable[Price]) -> Decimal:
 
 def averages(pieces: Sequence[Piece], steps: int = 12) -> list[tuple[Decimal, Decimal]]:
     """The share of a unit along a curve: it bends, so each piece is told by several of its points."""
-    found = []
+    found: list[tuple[Decimal, Decimal]] = []
     for piece in pieces:
+        if piece.start == piece.low == 0:  # what it comes to for next to nothing
+            found.append((ZERO, average(piece.high, piece.end)))
         for step in range(steps + 1):
             quantity = piece.start + (piece.end - piece.start) * step / steps
             if quantity > 0:
