@@ -14,8 +14,12 @@ from contracts.domain import money
 from workbench.contract_preview import Look, Row, Sum, corrections_of, follows, look, rows_of, sums_of
 
 
-def running_period(before: Look | None, after: Look | None, preview: Preview | None) -> SafeString:
+def running_period(first: Look | str | None, second: Look | str | None, preview: Preview | None) -> SafeString:
     """One look, or two beside each other where a change is tried."""
+    troubles = [one for one in (first, second) if isinstance(one, str)]
+    before, after = (None if isinstance(one, str) else one for one in (first, second))
+    if troubles:
+        return render_to_string("workbench/contract_running.html", {"trouble": troubles[-1]})
     shown = after or before
     if shown is None and preview is None:
         return SafeString("")

@@ -55,14 +55,18 @@ class Look:
         return dict(found)
 
 
-def look(request: HttpRequest, contract: Contract, now: datetime) -> Look | None:
-    """How the contract's running period stands for who may see invoices; None where it is not running."""
+def look(request: HttpRequest, contract: Contract, now: datetime) -> Look | str | None:
+    """How the contract's running period stands for who may see invoices; None where it is not running, and why in words
+    where it cannot be worked out: an amendment may be what mends that.
+    """
     if not request.user.has_perm("invoicing.view_invoice"):
         return None
     try:
         found = preview(contract.customer.key, now=now)
     except ApiError:
         return None
+    except (ValueError, ArithmeticError) as error:
+        return f"The running period cannot be worked out: {error}."
     agreement = found.agreement
     if agreement.id != contract.pk:
         return None

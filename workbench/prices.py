@@ -23,7 +23,7 @@ from simulation.asked import Asked, Card
 from simulation.scenario import Scenario
 
 MOST_CUSTOMERS: Final = 50
-MOST_OUTCOMES: Final = 300_000
+MOST_OUTCOMES: Final = 100_000
 """So many are looked at while somebody waits; a simulation takes them all."""
 RECENT: Final = timedelta(days=100)
 

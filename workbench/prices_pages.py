@@ -25,6 +25,7 @@ from contracts.domain import money
 from contracts.models import RateCard
 from contracts.prices import PriceFields
 from simulation import jobs, tasks
+from simulation.models import Simulation
 from workbench.prices import LastPeriods, last_periods, month_before
 
 SHOWN = 20
@@ -97,14 +98,23 @@ def simulate_view(request: HttpRequest) -> HttpResponse:
         card.pop("effective_from", None)
         asked = {"from": format_rfc3339(start), "to": format_rfc3339(end), "rate_card": card}
         try:
-            made = jobs.create(asked, by=request.user.get_username(), now=now)
+            with transaction.atomic():
+                made = _created(request, asked, now)
         except ApiError as refusal:
             messages.error(request, " ".join(detail.message for detail in refusal.details) or refusal.message)
         else:
-            transaction.on_commit(lambda: tasks.begin(made.pk))
+            tasks.begin(made.pk)
             return redirect(reverse("admin:simulation_simulation_change", args=[made.pk]))
     model_admin = admin.site.get_model_admin(RateCard)
     return rendered(model_admin, request, page, reverse("admin:contracts_ratecard_changelist"))
+
+
+def _created(request: HttpRequest, asked: dict[str, Any], now: datetime) -> Simulation:
+    """The job, with its line in the trail."""
+    made = jobs.create(asked, by=request.user.get_username(), now=now)
+    said = f"Last month by other prices of the rate card {asked['rate_card']['key']}"
+    admin.site.get_model_admin(Simulation).log_addition(request, made, said)
+    return made
 
 
 CARD_NOTES.append(last_bills)

@@ -22,6 +22,7 @@ from tests.contracts.test_admin_terms import fields_of, page_of
 from tests.invoicing.conftest import BEFORE, World, make_world, world
 from tests.invoicing.deals import Deal, at, per_unit
 from tests.workbench.tables import checksums
+from workbench.contract_pages import running_period
 from workbench.contract_preview import Look, corrections_of, look, rows_of, sums_of
 
 __all__ = ["make_world", "world"]
@@ -68,7 +69,7 @@ def tried(maria: User, deal: Deal, effective_at: datetime, **changes: Any) -> tu
     """The two looks at an amendment, as the page has them."""
     request = RequestFactory().get("/")
     request.user = maria
-    looks: list[Look | None] = [look(request, deal.contract, APRIL_20)]
+    looks: list[Look | str | None] = [look(request, deal.contract, APRIL_20)]
 
     def amend() -> Any:
         return amendments.amend_contract(deal.contract.pk, Amendment(effective_at, changes), now=APRIL_20)
@@ -77,7 +78,7 @@ def tried(maria: User, deal: Deal, effective_at: datetime, **changes: Any) -> tu
         deal.customer.pk, amend, lambda contract: looks.append(look(request, contract, APRIL_20)), now=APRIL_20
     )
     before, after = looks
-    assert before is not None and after is not None
+    assert isinstance(before, Look) and isinstance(after, Look)
     return before, after
 
 
@@ -257,3 +258,14 @@ def test_a_contract_that_begins_in_the_past_says_what_is_to_be_billed(world: Wor
     assert finance.post(path, card).status_code == 302
     billing.run(now=APRIL_20)
     assert [invoice.subtotal_minor for invoice in Invoice.objects.all()] == [800]
+
+
+def test_what_cannot_be_worked_out_is_said(world: World, maria: User) -> None:
+    """An amount beyond what can be booked parks a customer; the page on which that is mended opens."""
+    deal = Deal(world, starts_at=at("2026-03-01"), prices={"ticket": per_unit("900000000000000")})
+    deal.settled("ticket", 1, at("2026-04-15"), met=at("2026-04-14"), quantity=Decimal(10) ** 9)
+    request = RequestFactory().get("/")
+    request.user = maria
+    found = look(request, deal.contract, APRIL_20)
+    assert isinstance(found, str) and "cannot be worked out" in found
+    assert "cannot be worked out" in running_period(found, None, None)

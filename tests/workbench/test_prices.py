@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
@@ -173,6 +174,8 @@ def test_last_month_is_simulated_for_everybody(billed: World) -> None:
     made = finance.post(path, INPUTS)
     found = Simulation.objects.get()
     assert made.url == reverse("admin:simulation_simulation_change", args=[found.pk])
+    [noted] = LogEntry.objects.all()
+    assert (noted.object_id, str(noted.user)) == (str(found.pk), "finance") and "standard" in noted.change_message
     assert found.asked_by == "finance" and RateCardVersion.objects.count() == versions
     asked = jobs.decoded(found.asked)
     assert asked["rate_card"] == {
