@@ -53,6 +53,7 @@ class Curve:
     after_name: str = "as entered"
     before_name: str = "in force"
     missing: str = ""
+    pooled: bool = False
 
     @property
     def compared(self) -> bool:
@@ -91,6 +92,7 @@ def curve_of(
     common: dict[str, Any] = {
         "label": label(given), "currency": currency, "said": said, "before_said": before_said,
         "percentage": percentage, "after_name": after_name, "before_name": before_name,
+        "pooled": any(one is not None and one.pool for one in (given, before)),
     }  # fmt: skip
     try:
         up_to = reach(sides)

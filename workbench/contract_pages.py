@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -70,10 +71,10 @@ def _corrections(before: Look | None, after: Look | None, preview: Preview) -> l
             f" {_moved(one.minor, after.currency)}: {follows(one, after)}."
             for one in corrections_of(before, after)
         ]
-    # Not running: of what is invoiced the change of terms tells itself.
+    # Not running: what is invoiced the change of terms tells itself.
     return [
-        f"The period that began at {one['period_start']} was invoiced and comes to {one['difference']}"
-        f" {one['currency']} more: a correction on the next invoice, or a credit note where that is below zero."
+        f"The period that began at {one['period_start']} comes to {_said(Decimal(one['difference']), one['currency'])}:"
+        " it was invoiced, so a document of its own corrects it."
         for one in preview.periods or ()
         if one["invoiced"]
     ]
@@ -84,7 +85,11 @@ def _day(start: datetime, time_zone: str) -> str:
 
 
 def _moved(minor: int, currency: str) -> str:
-    return f"{money.from_minor(abs(minor), currency):,f} {currency} {'more' if minor > 0 else 'less'}"
+    return _said(money.from_minor(minor, currency), currency)
+
+
+def _said(amount: Decimal, currency: str) -> str:
+    return f"{abs(amount):,f} {currency} {'more' if amount > 0 else 'less'}"
 
 
 TERMS_NOTES.append(TermsNote(look, running_period))

@@ -237,6 +237,21 @@ def test_an_amendment_is_previewed_before_it_is_saved(world: World, finance: Cli
 
 
 @freeze_time(APRIL_20)
+def test_an_amendment_of_a_contract_that_has_ended(world: World, finance: Client) -> None:
+    deal = Deal(world, starts_at=at("2026-03-01"), ends_at=at("2026-04-01"), prices={"ticket": per_unit("2")})
+    deal.settled("ticket", 20, at("2026-03-15"), met=at("2026-03-14"))
+    billing.run(now=APRIL_2)
+    shown = reverse("admin:contracts_contract_change", args=[deal.contract.pk])
+    assert "Running period" not in text_of(finance.get(shown))
+    path = reverse("admin:contracts_contract_amend_this", args=[deal.contract.pk])
+    sent = {**fields_of(page_of(finance.get(path))), "effective_at_0": "2026-03-01", "effective_at_1": "00:00:00"}
+    for price, words in (("1.50", "10.00 USD less"), ("2.25", "5.00 USD more")):
+        text = text_of(finance.post(path, {**sent, "prices-0-unit_price": price, "_preview": "1"}))
+        assert f"comes to {words}: it was invoiced, so a document of its own corrects it." in text
+        assert "It has no running period now." in text
+
+
+@freeze_time(APRIL_20)
 def test_a_contract_that_begins_in_the_past_says_what_is_to_be_billed(world: World, finance: Client) -> None:
     customer = world.customer("late")
     for day in ("2026-03-10", "2026-04-10"):

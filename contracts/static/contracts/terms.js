@@ -36,7 +36,7 @@
         const body = new FormData(form);
         body.append("_live", "1");
         try {
-            const answer = await fetch(form.action, { method: "POST", body, signal: asking.signal, redirect: "error" });
+            const answer = await fetch(form.getAttribute("action"), { method: "POST", body, signal: asking.signal, redirect: "error" });
             if (!answer.ok) throw new Error(answer.statusText);
             show(await answer.text());
             told.textContent = "";
