@@ -166,6 +166,8 @@ class Page:
     HEAD: ClassVar[type[forms.Form]]
     title = ""
     verb = ""
+    more = ""
+    """What "Preview" tells beside what is told while one types."""
 
     def __init__(
         self,
@@ -178,6 +180,7 @@ class Page:
         self.preview: amendments.Preview | None = None
         self.previewed = False
         self.saving = False
+        self.live = False
         self.differences: Sequence[Difference] = ()
         self.notes: list[SafeString] = []
         self.history: History | None = None
@@ -291,6 +294,7 @@ class RateCardPage(Page):
     HEAD = RateCardHead
     title = "Rate card"
     verb = "Put it into force"
+    more = "what the last closed periods would have cost"
 
     def payload(self) -> dict[str, Any]:
         given = {name: _plain(value) for name, value in self.head.cleaned_data.items() if value and name != "key"}
@@ -331,6 +335,7 @@ class ContractPage(Page):
     HEAD: ClassVar[type[forms.Form]] = ContractHead
     title = "Contract"
     verb = "Agree"
+    more = "what it makes of the running period and of those that have ended"
     request: HttpRequest | None = None
 
     def payload(self) -> dict[str, Any]:
@@ -354,6 +359,10 @@ class ContractPage(Page):
         if self.saving:
             contract: Contract = change().value
             return contract
+        if self.live:  # nothing is worked out that takes its time while the customer is locked
+            made: Change[Contract] = change()
+            self.differences, self.history = made.differences, history_of(made.value, now)
+            return None
         looks: list[list[Any]] = []
 
         def tried() -> Change[Contract]:
@@ -541,7 +550,7 @@ def amend_page(model_admin: Any, request: HttpRequest, object_id: Any) -> HttpRe
 
 
 def _answer(model_admin: Any, request: HttpRequest, page: Page, now: datetime, back: str) -> HttpResponse:
-    live = "_live" in request.POST
+    live = page.live = "_live" in request.POST
     if isinstance(page, ContractPage) and request.method == "POST":
         page.request = request
     if request.method == "POST":

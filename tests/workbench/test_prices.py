@@ -155,7 +155,7 @@ def test_while_it_is_edited_the_page_answers_in_parts(billed: World) -> None:
     before = checksums()
     text = finance.post(reverse(ADD), {**INPUTS, "_live": "1"}).content.decode()
     assert 'data-slot="curve-prices-0"' in text and 'data-slot="preview"' in text and "<html" not in text
-    assert "last closed" not in text  # only asked for by the button
+    assert "acme" not in text  # bills are only asked for by the button
     wrong = finance.post(reverse(ADD), {**INPUTS, "currency": "EUR", "_live": "1"}).content.decode()
     assert "is in USD and stays so" in wrong and "<canvas" in wrong
     half = finance.post(reverse(ADD), {**INPUTS, "prices-0-unit_price": "", "_live": "1"}).content.decode()
