@@ -55,6 +55,7 @@ FREE: Final = frozenset(
         "workbench_condition_events",
         "workbench_condition_new",
         "workbench_condition_simulate",
+        "workbench_prices_simulate",
     }
 )
 

@@ -153,7 +153,7 @@ def test_preview_tells_and_stores_nothing(billed: World) -> None:
 def test_while_it_is_edited_the_page_answers_in_parts(billed: World) -> None:
     finance = client("finance")
     before = checksums()
-    text = finance.post(reverse(ADD), {**INPUTS, "_live": "1"}).content.decode()
+    text = finance.post(reverse(ADD), {**INPUTS, "_preview": "1", "_live": "1"}).content.decode()
     assert 'data-slot="curve-prices-0"' in text and 'data-slot="preview"' in text and "<html" not in text
     assert "acme" not in text  # bills are only asked for by the button
     wrong = finance.post(reverse(ADD), {**INPUTS, "currency": "EUR", "_live": "1"}).content.decode()
