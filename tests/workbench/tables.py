@@ -4,7 +4,7 @@ from django.apps import apps
 from django.db import connection
 
 # Sessions and their last use are written by every request.
-SPARED = {"django_session"}
+SPARED = {"django_session", "access_staffsession"}
 
 
 def checksums() -> dict[str, tuple[int, str]]:
