@@ -231,6 +231,12 @@ class Outcome(models.Model):
             ),
             # A billing run: what was taken back after it was confirmed, little beside what was not.
             models.Index(fields=["customer"], condition=Q(state="reversed"), name="outcome_reversed"),
+            # The review queue: what a person must complete, little beside what is complete.
+            models.Index(
+                fields=["customer"],
+                condition=Q(state__in=["provisional", "confirmed"]) & ~Q(review=[]),
+                name="outcome_to_complete",
+            ),
             # Lists by customer, newest first.
             models.Index(fields=["customer", "id"], name="outcome_by_customer"),
         ]
