@@ -14,6 +14,7 @@ from workplace.views import refresh_view
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
     path("admin/refresh", refresh_view, name="admin_front_refresh"),
+    path("admin/queue/", include("workplace.queue_views")),
     path("admin/second-factor/", second_factor, name="second_factor"),
     path("admin/workbench/", include("workbench.urls")),
     path("admin/", admin.site.urls),

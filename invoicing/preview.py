@@ -64,7 +64,7 @@ def preview(customer_key: str, *, now: datetime) -> Preview:
     # `until` is exclusive, and a period may begin at this very instant.
     grid = selection.grid_of(agreed, agreement, until=now + datetime.resolution)
     running = len(grid.periods) - 1
-    confirmed, provisional, to_credit = _running(agreed, grid, running)
+    confirmed, provisional, to_credit = parts_of(agreed, grid, running)
     return Preview(
         customer,
         agreement,
@@ -76,8 +76,10 @@ def preview(customer_key: str, *, now: datetime) -> Preview:
     )
 
 
-def _running(agreed: Terms, grid: Grid, running: int) -> tuple[Part, Part, Part]:
-    """What is confirmed, what is provisional, and what is to be given back, in lines."""
+def parts_of(agreed: Terms, grid: Grid, running: int) -> tuple[Part, Part, Part]:
+    """What is confirmed, what is provisional, and what is to be given back of a contract, in lines; ``running`` is the
+    index of the last period of its grid.
+    """
     agreement = grid.agreement
     horizon = grid.horizon(running)
     certain = selection.grouped(grid, horizon, Which.UNBILLED)

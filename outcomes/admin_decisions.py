@@ -69,7 +69,7 @@ class Decidable:
         inputs = [Asked(name, f"The {name}", "A decimal number, such as 12.50", required=False) for name in missing]
 
         def decide(given: dict[str, str]) -> str:
-            figures: dict[str, Decimal] = {name: _figure(given[name]) for name in missing if given[name]}
+            figures: dict[str, Decimal] = {name: figure_of(given[name]) for name in missing if given[name]}
             if not figures:
                 raise ValueError("Give a figure.")
             reason = given["reason"]
@@ -123,7 +123,8 @@ def settle_question(
     return ask(model_admin, request, f"{verb}: {outcome.subject}?", facts, verb, back, inputs=inputs, problem=problem)
 
 
-def _figure(text: str) -> Decimal:
+def figure_of(text: str) -> Decimal:
+    """A quantity or an amount that was typed; ValueError, as a sentence, for what is none."""
     try:
         return _FIGURE.run_validation(text)
     except ValidationError as error:

@@ -12,9 +12,10 @@ from django.db import connection
 from django.db.models import Count, Q, Sum
 
 from contracts.domain import money
+from handover.models import Handover
 from invoicing.models import CreditNote, Invoice, ParkedCustomer, Status
 from outcomes.models import InboxItem, LateEvidence
-from payments.models import Operation, StripeInvoice
+from payments.models import Finding, Operation, StripeCredit, StripeInvoice
 from settlement.domain import disputes as states
 from settlement.models import Dispute
 from webhooks.models import Delivery, Endpoint
@@ -191,10 +192,8 @@ def _invoices(now: datetime) -> list[Data]:
     ]
 
 
-# Outcomes that only a person can complete; few, and found by no index: the pass costs what `_BY_DAY` costs.
-_REVIEW = (
-    "SELECT count(*) FROM outcomes_outcome WHERE cardinality(review) > 0 AND state IN ('provisional', 'confirmed')"
-)
+# Outcomes that only a person can complete; found by the index `outcome_to_complete`.
+_REVIEW = "SELECT count(*) FROM outcomes_outcome WHERE review <> '{}' AND state IN ('provisional', 'confirmed')"
 
 
 def _decisions() -> dict[str, int]:
@@ -211,6 +210,9 @@ def _decisions() -> dict[str, int]:
         "credit_notes": automatic.count(),
         "stripe_parked": Operation.objects.filter(status=Operation.Status.PARKED).count(),
         "stripe_mismatches": StripeInvoice.objects.exclude(mismatch="").count(),
+        "stripe_credits": StripeCredit.objects.exclude(mismatch="", advice="").count(),
+        "findings": Finding.objects.filter(mended_at=None).exclude(kind=Finding.Kind.ADOPTED).count(),
+        "handovers": Handover.objects.filter(status=Handover.Status.PARKED).count(),
     }
 
 

@@ -9,6 +9,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.text import capfirst
 
+from workplace.queue_views import seen_by
+
 
 class Entry(NamedTuple):
     """A list of the admin, by its model; ``title`` is its plural where nothing else is said."""
@@ -126,6 +128,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"items": [{"title": "Overview", "icon": "space_dashboard", "link": reverse("admin:index")}]}
     ]
+    if seen_by(request.user):
+        found[0]["items"].append({"title": "Review queue", "icon": "checklist", "link": reverse("admin_queue")})
     for group in MENU:
         items = [item for entry in group.entries if (item := _item(request, entry))]
         items += [
