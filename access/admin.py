@@ -8,12 +8,12 @@ from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
 from access import keys, trail
 from access.asking import WHY, Asks
 from access.errors import ApiError
+from access.lists import ModelAdmin
 from access.models import ApiKey
 
 __all__ = ["trail"]  # registers its own
@@ -27,7 +27,6 @@ class ApiKeyAdmin(Asks, ModelAdmin):
     fields = ["public_id", "name", "display", "state", "live", "scopes", "created_at", "expires_at", "revoked_at"]
     readonly_fields = fields
     actions_detail = ["revoke_this"]
-    show_full_result_count = False
 
     def offered(self, object_id: Any) -> Collection[str]:
         return ["revoke_this"] if ApiKey.objects.filter(pk=object_id, revoked_at=None).exists() else []

@@ -17,14 +17,15 @@ from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from access import addresses
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 
 log = structlog.get_logger("access.trail")
@@ -86,7 +87,8 @@ class PersonFilter(admin.SimpleListFilter):
     parameter_name = "user"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        rows = LogEntry.objects.order_by("user__username").values_list("user_id", "user__username").distinct()
+        did = Exists(LogEntry.objects.filter(user=OuterRef("pk")))
+        rows = User.objects.filter(did).order_by("username").values_list("pk", "username")
         return [(str(pk), name) for pk, name in rows]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -97,13 +99,12 @@ class PersonFilter(admin.SimpleListFilter):
 @admin.register(LogEntry)
 class TrailAdmin(ReadOnly, ModelAdmin):
     list_display = ["action_time", "user", "kind", "row", "said", "address"]
-    list_filter = [PersonFilter, "action_flag", "content_type"]
+    list_filter = [PersonFilter, "action_time", "action_flag", "content_type"]
     list_select_related = ["user", "content_type", "entry"]
     search_fields = ["object_repr", "change_message", "user__username", "=object_id"]
     search_help_text = "A person, words of the row or of the reason, or the id of a row in full"
-    date_hierarchy = "action_time"
-    ordering = ["-action_time", "-id"]
-    show_full_result_count = False
+    ordering = ["-id"]
+    sortable_by = ()
     fields = ["action_time", "user", "kind", "row", "object_id", "said", "address", "program", "place"]
     readonly_fields = fields
 

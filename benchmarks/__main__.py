@@ -5,7 +5,7 @@ import itertools
 import signal
 import sys
 
-KNOWN = ("billing", "fold", "intake", "simulation", "storage", "sweep")
+KNOWN = ("billing", "fold", "intake", "lists", "simulation", "storage", "sweep")
 
 
 def main() -> int:

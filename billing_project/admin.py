@@ -19,13 +19,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django_otp.plugins.otp_static.models import StaticDevice
 from django_otp.plugins.otp_totp.models import TOTPDevice
-from unfold.admin import ModelAdmin
 from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from access import guesses, roles, second_factor
 from access.asking import WHY, Asking
+from access.lists import ModelAdmin
 
 admin.site.unregister(User)
 admin.site.unregister(Group)

@@ -11,9 +11,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, StackedInline
+from unfold.admin import StackedInline
 from unfold.decorators import action
 
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.times import format_rfc3339
 from conditions_dsl.words import plain
@@ -22,7 +23,7 @@ from contracts.admin_forms import CustomerForm, TaxRateForm, UseCaseForm
 from contracts.admin_pages import amend_page, contract_page, rate_card_page
 from contracts.admin_shown import card_context, contract_context
 from contracts.agreements import public_id
-from contracts.clocks import is_test
+from contracts.clocks import is_test, nows
 from contracts.models import (
     Condition,
     ConditionVersion,
@@ -365,13 +366,18 @@ class ContractAdmin(Beside, OwnAddPage, ModelAdmin):
     def public_id(self, contract: Contract) -> str:
         return public_id(contract)
 
+    def prepare(self, rows: list[Any]) -> None:
+        clocks, wall = nows([contract.customer_id for contract in rows]), timezone.now()
+        for contract in rows:
+            contract.shown = queries.version_at(contract, clocks.get(contract.customer_id, wall))
+
     @admin.display(description="Rate card")
-    def rate_card(self, contract: Contract) -> str:
-        return str(queries.version_in_force(contract, timezone.now()).rate_card)
+    def rate_card(self, contract: Any) -> str:
+        return str(contract.shown.rate_card)
 
     @admin.display(description="Billed")
-    def billing_period(self, contract: Contract) -> str:
-        return str(queries.version_in_force(contract, timezone.now()).billing_period)
+    def billing_period(self, contract: Any) -> str:
+        return str(contract.shown.billing_period)
 
 
 def _current(parent: Condition | RateCard) -> Any:

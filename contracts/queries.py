@@ -76,7 +76,11 @@ def version_in_force(contract: Contract, now: datetime) -> ContractVersion:
     """The version in force of a contract that `contracts` fetched; before its start, the first. Of two with one start
     the later made is in force. A customer with a test clock goes by what that shows.
     """
-    now = now_of(contract.customer, now)
+    return version_at(contract, now_of(contract.customer, now))
+
+
+def version_at(contract: Contract, now: datetime) -> ContractVersion:
+    """The same at the customer's own ``now``."""
     listed = list(contract.versions.all())
     started = [version for version in listed if version.effective_at <= now]
     if not started:

@@ -13,11 +13,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from access.asking import Asked, Asks
 from access.errors import ApiError
+from access.lists import ModelAdmin
 from handover import queries, work
 from handover.models import Handover
 
@@ -32,7 +32,7 @@ class HandoverAdmin(Asks, ModelAdmin):
     search_fields = ["=customer__key", "=code"]
     search_help_text = "The key of a customer, or a code, in full"
     ordering = ["-id"]
-    show_full_result_count = False
+    sortable_by = ()
     fields = [
         "public_id", "outcome_link", "customer", "kind", "target", "state", "attempts", "next_attempt", "code",
         "reason", "decided_by", "payload", "created_at", "finished_at",

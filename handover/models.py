@@ -86,6 +86,8 @@ class Handover(models.Model):
             ),
             models.Index(fields=["status", "id"], name="handover_by_status"),
             models.Index(fields=["customer", "id"], name="handover_by_customer"),
+            # Searched for in the admin; what is well has none.
+            models.Index(fields=["code"], condition=~Q(code=""), name="handover_by_code"),
         ]
 
     def __str__(self) -> str:

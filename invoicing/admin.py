@@ -17,11 +17,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from access.asking import Asked, Asks, ask, entered
 from access.errors import ApiError
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.roles import may
 from invoicing import credit, pdf, queries, second_person, texts
@@ -31,6 +31,7 @@ from invoicing.admin_credit_notes import (
     SHOWN,
     AllocationInline,
     ApplicationInline,
+    CurrencyFilter,
     LineInline,
     amount_of,
 )
@@ -131,12 +132,12 @@ class InvoiceAdmin(Asks, ModelAdmin):
         "due_at",
         "pdf_link",
     ]
-    list_filter = ["status", OverdueFilter, "kind", "currency"]
+    list_filter = ["status", OverdueFilter, "kind", CurrencyFilter]
     list_select_related = ["customer"]
-    search_fields = ["number", "customer__key", "customer__name"]
-    search_help_text = "Number, or key or name of the customer"
+    search_fields = ["^number", "customer__key", "customer__name"]
+    search_help_text = "Number or how it begins, or key or name of the customer"
     ordering = ["-id"]
-    show_full_result_count = False
+    sortable_by = ["name", "total", "due_at"]
     inlines = [LineInline, AllocationInline, ApplicationInline]
     fields = [
         "name", "kind", "customer", "status", "period", "memo", "subtotal", "tax", "total", "credited", "due",

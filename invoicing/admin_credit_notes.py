@@ -8,21 +8,24 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import ValidationError
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from access.asking import Asked, Asks
 from access.errors import InvalidInput, flatten
 from access.fields import DecimalStringField
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.roles import may
+from contracts.models import Contract, Customer
 from invoicing import credit, credit_notes, texts
 from invoicing.domain import lifecycle
 from invoicing.models import CreditAllocation, CreditApplication, CreditNote, InvoiceLine
@@ -35,10 +38,26 @@ REASON = Asked("reason", "Why", "The customer reads it.")
 NOTE_IF_ANY = Asked("note", "Note", "It is kept in the history.", required=False)
 
 
+class CurrencyFilter(admin.SimpleListFilter):
+    """The currencies of customers and contracts: documents have no other."""
+
+    title = "currency"
+    parameter_name = "currency"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        found = {code for model in (Customer, Contract)
+                 for code in model.objects.order_by().values_list("currency", flat=True).distinct()}  # fmt: skip
+        return [(code, code) for code in sorted(found)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(currency=self.value()) if self.value() else queryset
+
+
 class LineInline(ReadOnly, TabularInline):
     """The lines of a document; those of a credit note say what they give back."""
 
     model = InvoiceLine
+    per_page = 50
     extra = 0
     fields = [
         "title",
@@ -172,12 +191,12 @@ _ACTIONS = {
 @admin.register(CreditNote)
 class CreditNoteAdmin(Asks, ModelAdmin):
     list_display = ["name", "customer", "kind", "state", "total", "remaining", "reason", "issued_at"]
-    list_filter = ["status", "kind", "destination", "currency"]
+    list_filter = ["status", "kind", "destination", CurrencyFilter]
     list_select_related = ["customer"]
-    search_fields = ["number", "customer__key", "customer__name", "reason"]
-    search_help_text = "Number, key or name of the customer, or words of the reason"
+    search_fields = ["^number", "customer__key", "customer__name", "reason"]
+    search_help_text = "Number or how it begins, key or name of the customer, or words of the reason"
     ordering = ["-id"]
-    show_full_result_count = False
+    sortable_by = ["name"]
     inlines = [LineInline, AllocationInline, ApplicationInline]
     fields = [
         "name", "customer", "kind", "status", "reason", "subtotal", "tax", "total", "remaining", "destination",
@@ -189,7 +208,10 @@ class CreditNoteAdmin(Asks, ModelAdmin):
     # --- What is shown ------------------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditNote]:
-        return super().get_queryset(request).annotate(free=credit.FREE)
+        # As `credit.FREE`, but looked up for the notes of one page.
+        applied = CreditApplication.objects.filter(credit_note=OuterRef("pk"), live=True).order_by()
+        total = applied.values("credit_note").annotate(total=Sum("amount_minor")).values("total")
+        return super().get_queryset(request).annotate(free=F("total_minor") - Coalesce(Subquery(total), 0))
 
     @display(description="Credit note", ordering="number")
     def name(self, note: CreditNote) -> str:

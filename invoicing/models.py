@@ -132,7 +132,14 @@ class Invoice(models.Model):
                 name="invoice_void_has_an_instant",
             ),
         ]
-        indexes = [models.Index(fields=["customer", "-period_start"], name="invoice_by_customer")]
+        indexes = [
+            models.Index(fields=["customer", "-period_start"], name="invoice_by_customer"),
+            # What the admin's list is sorted and narrowed by.
+            models.Index(fields=["total_minor"], name="invoice_by_total"),
+            models.Index(fields=["due_at"], name="invoice_by_due"),
+            models.Index(fields=["status", "id"], name="invoice_by_status"),
+            models.Index(fields=["id"], condition=Q(kind="one_off"), name="invoice_one_off"),
+        ]
 
     def __str__(self) -> str:
         return self.number or "Draft"

@@ -16,11 +16,12 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from access import ids, trail
 from access.asking import Asked, ask
+from access.lists import KEYS, ModelAdmin
 from access.readonly import ReadOnly
 from outcomes import imports, inbox
 from outcomes.admin_decisions import Decidable
@@ -31,6 +32,7 @@ from outcomes.models import (
     Backfill,
     CustomerBackfill,
     Event,
+    EventIdentity,
     Import,
     ImportFile,
     InboxItem,
@@ -38,6 +40,7 @@ from outcomes.models import (
     Outcome,
     PastRead,
     State,
+    Subject,
 )
 from outcomes.queries import IMPORT_PREFIX, events_of, plain
 from outcomes.sequence import MONTH_FACTOR, month_text
@@ -78,6 +81,21 @@ class ReviewFilter(admin.SimpleListFilter):
         return queryset.filter(state__in=(State.PROVISIONAL, State.CONFIRMED)).exclude(review=[])
 
 
+class ConditionFilter(admin.RelatedFieldListFilter):
+    """No index leads from a condition to its outcomes: where they are few, the list is told whose they are."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Outcome]) -> Any:
+        found: Any = super().queryset(request, queryset)
+        if not self.lookup_val:
+            return found
+        conditions = [int(value) for value in self.lookup_val]
+        subjects = list(Subject.objects.filter(condition__in=conditions).values_list("pk", flat=True)[: KEYS + 1])
+        if len(subjects) > KEYS:
+            return found
+        # Also from a dispute, say, to its outcome's.
+        return found.filter(**{f"{self.field_path.removesuffix('condition')}subject__in": subjects})
+
+
 @admin.register(Outcome)
 class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
     list_display = (
@@ -90,12 +108,12 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
         "settled_at",
         "units",
     )
-    list_filter = ("state", ReviewFilter, "condition")
-    search_fields = ("subject__key", "customer__key")
+    list_filter = ("state", ReviewFilter, ("condition", ConditionFilter))
+    search_fields = ("=subject__key", "=customer__key")
+    search_help_text = "A subject or the key of a customer, in full"
     list_select_related = ("subject", "condition", "customer")
     ordering = ("-id",)
-    # Counting millions of rows to print their number is what makes such lists slow.
-    show_full_result_count = False
+    sortable_by = ()
     inlines = (JournalInline,)
     fieldsets = (
         (None, {"fields": ("shown_state", "customer", "condition", "version", "subject", "ordinal")}),
@@ -169,7 +187,16 @@ class EventAdmin(ReadOnly, ModelAdmin):
     search_fields = ("=event_id",)
     search_help_text = "The exact id of an event"
     ordering = ("-seq",)
-    show_full_result_count = False
+    sortable_by = ()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
+    ) -> tuple[QuerySet[Event], bool]:
+        """By the table of identities: the payloads have no index but by seq."""
+        if not search_term:
+            return queryset, False
+        found = EventIdentity.objects.filter(event_id=search_term.strip()).values_list("seq", flat=True)
+        return queryset.filter(seq__in=list(found[:KEYS])), False
 
 
 # --- The inbox --------------------------------------------------------------------------------------------------------
@@ -203,7 +230,7 @@ class InboxAdmin(ReadOnly, ModelAdmin):
     search_fields = ("=event_id", "=customer_key")
     search_help_text = "The exact id of an event, or key of a customer"
     ordering = ("-id",)
-    show_full_result_count = False
+    sortable_by = ()
     list_before_template = "outcomes/inbox_summary.html"
     fieldsets = (
         (None, {"fields": ("shown_reason", "message", "way_out")}),

@@ -18,11 +18,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from rest_framework.exceptions import ValidationError
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from access.asking import Asked, ask, entered
 from access.fields import DecimalStringField
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from outcomes import decisions, late
 from outcomes.domain.lifecycle import AMOUNT_UNKNOWN, LARGEST_VALUE, QUANTITY_UNKNOWN
@@ -136,8 +136,10 @@ class LateEvidenceAdmin(ReadOnly, ModelAdmin):
     list_display = ("shown_subject", "condition", "customer", "event", "time", "policy", "shown_status", "created_at")
     list_filter = ("status", "policy")
     list_select_related = ("subject__customer", "subject__condition")
-    search_fields = ("subject__key", "subject__customer__key")
+    search_fields = ("=subject__key", "=subject__customer__key")
+    search_help_text = "A subject or the key of a customer, in full"
     ordering = ("-id",)
+    sortable_by = ()
     fields = (
         "customer", "condition", "shown_subject", "event", "time", "outcome_link", "policy", "shown_status",
         "created_at", "decided_at", "decided_by", "note",
@@ -157,9 +159,16 @@ class LateEvidenceAdmin(ReadOnly, ModelAdmin):
     def customer(self, late_evidence: LateEvidence) -> str:
         return str(late_evidence.subject.customer)
 
+    def prepare(self, rows: list[Any]) -> None:
+        events = Event.objects.in_bulk([one.event_seq for one in rows])
+        for one in rows:
+            one.left_out = events.get(one.event_seq)
+
     @display(description="Event")
-    def event(self, late_evidence: LateEvidence) -> SafeString | str:
-        event = Event.objects.filter(seq=late_evidence.event_seq).first()
+    def event(self, late_evidence: Any) -> SafeString | str:
+        if not hasattr(late_evidence, "left_out"):
+            self.prepare([late_evidence])
+        event = late_evidence.left_out
         if event is None:
             return "archived"
         link = reverse("admin:outcomes_event_change", args=[event.seq])

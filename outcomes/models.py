@@ -239,6 +239,14 @@ class Outcome(models.Model):
             ),
             # Lists by customer, newest first.
             models.Index(fields=["customer", "id"], name="outcome_by_customer"),
+            # The admin's lists by state, of which some have a row in a hundred thousand; what is confirmed is no part.
+            models.Index(
+                fields=["state", "id"],
+                condition=Q(state__in=["reversed", "void", "missed", "superseded"]),
+                name="outcome_ended",
+            ),
+            # What a person has to complete: next to nothing, and written as rarely.
+            models.Index(fields=["id"], condition=~Q(review=[]), name="outcome_review"),
         ]
 
     def __str__(self) -> str:

@@ -10,12 +10,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from access import ids
 from access.asking import Asked, Asks
 from access.errors import ApiError
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.roles import may
 from invoicing.admin_credit_notes import link_to
@@ -64,7 +65,7 @@ class OperationAdmin(Asks, ModelAdmin):
     ]  # fmt: skip
     search_help_text = "Customer; or in full: number of an invoice or credit note, sop_…, Stripe's in_…"
     ordering = ["-id"]
-    show_full_result_count = False
+    sortable_by = ()
     inlines = [StepInline]
     fields = [
         "api_id", "what", "document", "customer", "state", "reason", "code", "attempts", "next_attempt", "waits_for",

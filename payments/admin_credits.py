@@ -9,10 +9,10 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from access.asking import Asked, Asks
+from access.lists import ModelAdmin
 from invoicing.admin_credit_notes import link_to
 from payments import units
 from payments.admin_objects import dashboard
@@ -36,18 +36,32 @@ class AttentionFilter(admin.SimpleListFilter):
         return queryset.filter(mismatch="", advice="") if self.value() == "none" else queryset
 
 
+class RefundFilter(admin.SimpleListFilter):
+    """Where something was refunded: how that stands, in Stripe's words."""
+
+    title = "refund"
+    parameter_name = "refund"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        known = ("pending", "requires_action", "succeeded", "failed", "canceled")
+        return [(status, status.replace("_", " ").capitalize()) for status in known]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[StripeCredit]) -> QuerySet[StripeCredit]:
+        return queryset.filter(refund_status=self.value()) if self.value() else queryset
+
+
 @admin.register(StripeCredit)
 class StripeCreditAdmin(Asks, ModelAdmin):
     list_display = ["note", "of_invoice", "customer", "total", "attention", "went", "refund_status", "stripe_link"]
     list_display_links = ["total"]
-    list_filter = [AttentionFilter, "refund_status", "livemode"]
+    list_filter = [AttentionFilter, RefundFilter, "livemode"]
     search_fields = [
         "=allocation__credit_note__number", "=allocation__invoice__number", "allocation__invoice__customer__key",
         "=stripe_id", "=refund_id",
     ]  # fmt: skip
     search_help_text = "Key of a customer; or in full: number of a credit note or invoice, cn_…, cbtxn_…, re_…"
-    ordering = ["-allocation"]
-    show_full_result_count = False
+    ordering = ["-pk"]
+    sortable_by = ()
     fields = [
         "note", "of_invoice", "customer", "stripe_link", "account", "mode", "mismatch", "advice", "total", "went",
         "refund_link", "refund_status", "created_at",

@@ -13,10 +13,11 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from access.asking import Asked, Asks
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from invoicing import credit, texts
 from invoicing.admin_credit_notes import link_to
@@ -66,7 +67,7 @@ class DunningAdmin(Asks, ModelAdmin):
     search_fields = ["=invoice__number", "invoice__customer__key", "invoice__customer__name"]
     search_help_text = "Number of the invoice in full, or key or name of the customer"
     ordering = ["-id"]
-    show_full_result_count = False
+    sortable_by = ()
     inlines = [MailInline]
     fields = [
         "invoice_link", "customer", "due", "kind", "state", "step", "next_step", "why", "reason", "decided_by",
@@ -147,7 +148,7 @@ class DunningMailAdmin(ReadOnly, ModelAdmin):
     search_fields = ["=dunning__invoice__number", "=sent_to", "dunning__invoice__customer__key"]
     search_help_text = "Number of the invoice or address in full, or key of the customer"
     ordering = ["-id"]
-    show_full_result_count = False
+    sortable_by = ()
     fields = [
         "title", "invoice_link", "step", "letter", "state", "reason", "sent_to", "attempts", "next_attempt",
         "created_at", "finished_at", "message_id", "text",

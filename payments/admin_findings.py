@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from payments import findings
 from payments.admin_objects import dashboard
@@ -37,7 +37,7 @@ class FindingAdmin(ReadOnly, ModelAdmin):
     search_fields = ["=stripe_id", "=document", "=number", "=customer__key"]
     search_help_text = "An id or number of either side, or a customer's key, in full"
     ordering = ["-id"]
-    show_full_result_count = False
+    sortable_by = ()
     fields = [
         "kind", "state", "what", "way_out", "customer", "document", "number", "stripe_link", "account", "livemode",
         "first", "last", "found_at", "mended_at",
@@ -59,7 +59,6 @@ class ReconciliationAdmin(ReadOnly, ModelAdmin):
         "begun_at", "account", "livemode", "came_of_it", "findings_open", "findings_new", "findings_mended", "adopted",
     ]  # fmt: skip
     ordering = ["-id"]
-    show_full_result_count = False
     fields = ["account", "livemode", "begun_at", "ended_at", "came_of_it", "report"]
     readonly_fields = fields
 

@@ -11,10 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, StackedInline, TabularInline
+from unfold.admin import StackedInline, TabularInline
 from unfold.decorators import action, display
 
 from access.asking import Asks
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from invoicing.admin import INVOICE_PANELS
 from invoicing.admin_credit_notes import link_to
@@ -113,18 +114,29 @@ class MismatchFilter(admin.SimpleListFilter):
         return queryset.filter(mismatch="") if self.value() == "no" else queryset
 
 
+class CollectionFilter(admin.SimpleListFilter):
+    title = "collection"
+    parameter_name = "collection"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("send_invoice", "Sent"), ("charge_automatically", "Charged")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[StripeInvoice]) -> QuerySet[StripeInvoice]:
+        return queryset.filter(collection_method=self.value()) if self.value() else queryset
+
+
 @admin.register(StripeInvoice)
 class StripeInvoiceAdmin(ReadOnly, _Seen, ModelAdmin):
     list_display = [
         "ours", "customer", "state", "total_there", "left_there", "agrees", "mode", "stripe_link", "seen_at",
     ]  # fmt: skip
     list_display_links = ["state"]
-    list_filter = ["status", MismatchFilter, "livemode", "collection_method"]
+    list_filter = ["status", MismatchFilter, "livemode", CollectionFilter]
     list_select_related = ["invoice__customer"]
-    search_fields = ["invoice__number", "invoice__customer__key", "invoice__customer__name", "=stripe_id"]
-    search_help_text = "Number, key or name of the customer, or Stripe's id (in_…) in full"
-    ordering = ["-invoice"]
-    show_full_result_count = False
+    search_fields = ["^invoice__number", "invoice__customer__key", "invoice__customer__name", "=stripe_id"]
+    search_help_text = "Number or how it begins, key or name of the customer, or Stripe's id (in_…) in full"
+    ordering = ["-pk"]
+    sortable_by = ()
     fields = [
         "ours", "customer", "stripe_link", "account", "mode", "state", "mismatch", "collection_method", "total_there",
         "tax", "due_there", "paid_there", "left_there", "carried_over", "attempt_count", "last_failure", "hosted_page",
@@ -156,7 +168,6 @@ class StripeCustomerAdmin(ReadOnly, ModelAdmin):
     search_fields = ["customer__key", "customer__name", "=stripe_id"]
     search_help_text = "Key or name of the customer, or Stripe's id (cus_…) in full"
     ordering = ["-id"]
-    show_full_result_count = False
     fields = ["customer", "stripe_link", "mode", "account", "sent", "created_at"]
     readonly_fields = fields
 
@@ -177,7 +188,6 @@ class TaxLookupAdmin(ReadOnly, ModelAdmin):
     search_fields = ["customer__key", "customer__name"]
     search_help_text = "Key or name of the customer"
     ordering = ["customer__key"]
-    show_full_result_count = False
     fields = ["customer", "known", "shown_rates", "reason", "looked_at", "next_at"]
     readonly_fields = fields
 
@@ -193,7 +203,7 @@ class StripeEventAdmin(Asks, ModelAdmin):
     search_fields = ["=event_id", "=object_id", "=type"]
     search_help_text = "Type, or Stripe's id of the event (evt_…) or of its object, in full"
     ordering = ["-id"]
-    show_full_result_count = False
+    sortable_by = ()
     fields = [
         "event_id", "type", "state", "reason", "object_link", "account", "livemode", "api_version", "occurred_at",
         "received_at", "attempts", "next_attempt_at", "finished_at", "shown_payload",
@@ -244,14 +254,24 @@ class ConnectionAdmin(ReadOnly, ModelAdmin):
     def key_set(self, connection: Connection) -> str:
         return "set" if key_for(connection.audience) else "missing"
 
+    def prepare(self, rows: list[Any]) -> None:
+        for connection in rows:  # two at most
+            connection.standing = standing.of(connection.audience, timezone.now())
+
+    def _standing(self, connection: Any) -> standing.Standing:
+        if not hasattr(connection, "standing"):
+            self.prepare([connection])
+        found: standing.Standing = connection.standing
+        return found
+
     @display(description="Open")
     def open_ones(self, connection: Connection) -> str:
-        found = standing.of(connection.audience, timezone.now())
+        found = self._standing(connection)
         return f"{found.waiting:,} waiting, {found.parked:,} parked"
 
     @display(description="Wrong")
     def wrong(self, connection: Connection) -> SafeString | str:
-        found = standing.of(connection.audience, timezone.now())
+        found = self._standing(connection)
         return format_html_join("", "<p>{}</p>", ((one,) for one in found.problems)) or "–"
 
 

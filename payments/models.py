@@ -143,6 +143,8 @@ class Operation(models.Model):
             models.Index(
                 fields=["customer", "id"], condition=Q(status__in=["waiting", "parked"]), name="stripe_op_open"
             ),
+            # The admin's list of what was given up.
+            models.Index(fields=["id"], condition=Q(status="skipped"), name="stripe_op_skipped"),
         ]
 
     def __str__(self) -> str:
@@ -436,6 +438,11 @@ class StripeEvent(models.Model):
         constraints = [models.UniqueConstraint(fields=["account", "event_id"], name="stripe_event_once")]
         indexes = [
             models.Index(fields=["next_attempt_at", "id"], condition=Q(status="waiting"), name="stripe_event_due"),
+            # The admin's list: searched by these, and what failed, which is little.
+            models.Index(fields=["event_id"], name="stripe_event_by_id"),
+            models.Index(fields=["object_id"], name="stripe_event_by_object"),
+            models.Index(fields=["type"], name="stripe_event_by_type"),
+            models.Index(fields=["id"], condition=Q(status="failed"), name="stripe_event_failed"),
         ]
 
     def __str__(self) -> str:

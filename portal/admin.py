@@ -10,11 +10,11 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from access.asking import WHY, Asked, Asks, ask, entered
 from access.errors import ApiError
+from access.lists import ModelAdmin
 from contracts import durations
 from portal import links
 from portal.models import PortalLink
@@ -30,7 +30,6 @@ class PortalLinkAdmin(Asks, ModelAdmin):
     search_fields = ["customer__key", "customer__name"]
     search_help_text = "Key or name of the customer"
     ordering = ["-id"]
-    show_full_result_count = False
     fields = [
         "public_id", "customer", "state", "created_at", "created_by", "expires_at", "last_used_at", "revoked_at",
         "revoked_by",

@@ -14,15 +14,16 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from access import ids
 from access.asking import Asked, Asks
 from access.errors import ApiError
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.roles import may
-from outcomes.admin import OUTCOME_NOTES
+from outcomes.admin import OUTCOME_NOTES, ConditionFilter
 from outcomes.admin_decisions import find, told
 from outcomes.models import Outcome
 from outcomes.queries import OUTCOME_PREFIX
@@ -91,10 +92,10 @@ class HoldAdmin(_Asks, ModelAdmin):
     list_display = ("shown_target", "shown_status", "reason", "placed_by", "placed_at", "released_by", "released_at")
     list_filter = (StandingFilter, TargetFilter)
     search_fields = (
-        "customer__key", "customer__name", "condition__slug", "outcome__subject__key", "outcome__customer__key",
+        "customer__key", "customer__name", "condition__slug", "=outcome__subject__key", "=outcome__customer__key",
         "reason",
     )  # fmt: skip
-    search_help_text = "A customer, a condition, the subject of an outcome, or words of the reason"
+    search_help_text = "A customer, a condition, the subject of an outcome in full, or words of the reason"
     ordering = ("-id",)
     fields = (
         "public_id", "shown_target", "shown_status", "reason", "placed_by", "placed_at", "released_by", "released_at",
@@ -211,10 +212,11 @@ class DisputeAdmin(_Asks, ModelAdmin):
     list_display = (
         "shown_subject", "condition", "customer", "shown_status", "reason", "raised_by", "raised_at", "resolved_by",
     )  # fmt: skip
-    list_filter = ("status", "outcome__condition")
-    search_fields = ("outcome__subject__key", "outcome__customer__key", "outcome__customer__name", "reason")
-    search_help_text = "A subject, a customer, or words of the reason"
+    list_filter = ("status", ("outcome__condition", ConditionFilter))
+    search_fields = ("=outcome__subject__key", "outcome__customer__key", "outcome__customer__name", "reason")
+    search_help_text = "A subject in full, a customer, or words of the reason"
     ordering = ("-id",)
+    sortable_by = ()
     fields = (
         "public_id", "outcome_link", "shown_status", "reason", "raised_by", "raised_at", "resolved_by", "resolved_at",
         "note",

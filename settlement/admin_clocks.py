@@ -15,10 +15,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
 from access.errors import ApiError
+from access.lists import ModelAdmin
 from access.times import InvalidTime, format_rfc3339, parse_rfc3339
 from contracts.admin import Creating
 from contracts.admin_forms import UseCaseForm, moment_field, text_field
@@ -62,9 +62,15 @@ class TestClockAdmin(Creating, ModelAdmin):
     def public_id(self, clock: TestClock) -> str:
         return clock.public_id
 
+    def prepare(self, rows: list[Any]) -> None:
+        under_way = advancing([clock.id for clock in rows])
+        for clock in rows:
+            clock.advancing = clock.id in under_way
+
     @display(description="Status", label={"ready": "success", "advancing": "warning"})
-    def status(self, clock: TestClock) -> str:
-        return "advancing" if advancing([clock.id]) else "ready"
+    def status(self, clock: Any) -> str:
+        now = clock.advancing if hasattr(clock, "advancing") else bool(advancing([clock.id]))
+        return "advancing" if now else "ready"
 
     @display(description="Customers")
     def customer_count(self, clock: Any) -> int:

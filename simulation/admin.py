@@ -10,10 +10,10 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from access.asking import Asks
+from access.lists import ModelAdmin
 from contracts.admin import Creating
 from simulation import jobs, shadows
 from simulation.admin_forms import ShadowForm, SimulationForm

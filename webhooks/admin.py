@@ -17,13 +17,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from access.asking import WHY, Asked, ask, entered
 from access.errors import ApiError
+from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from webhooks import endpoints, queries
+from webhooks.catalog import TEST, TYPES
 from webhooks.models import Attempt, Delivery, Endpoint
 
 
@@ -150,15 +152,26 @@ class AttemptInline(ReadOnly, TabularInline):
     verbose_name_plural = "Attempts"
 
 
+class TypeFilter(admin.SimpleListFilter):
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in (TEST, *TYPES)]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> QuerySet[Delivery]:
+        return queryset.filter(type=self.value()) if self.value() else queryset
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(_Asks):
     list_display = ["type", "about", "state", "attempts", "endpoint", "created_at", "next_attempt", "finished_at"]
-    list_filter = ["status", "type", "endpoint"]
+    list_filter = ["status", TypeFilter, "endpoint"]
     list_select_related = ["endpoint"]
     search_fields = ["=about"]
     search_help_text = "The id of an outcome or an invoice, in full"
     ordering = ["-id"]
-    show_full_result_count = False
+    sortable_by = ()
     inlines = [AttemptInline]
     fields = [
         "public_id", "type", "about", "endpoint", "state", "attempts", "next_attempt", "created_at", "finished_at",

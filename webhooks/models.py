@@ -141,6 +141,8 @@ class Delivery(models.Model):
             models.Index(fields=["endpoint", "about", "id"], name="hook_by_about"),
             # Lists of an endpoint, newest first.
             models.Index(fields=["endpoint", "id"], name="hook_by_endpoint"),
+            # The admin's list of what failed: little beside what was accepted.
+            models.Index(fields=["id"], condition=Q(status="failed"), name="hook_failed"),
             # Retention.
             models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="hook_finished"),
         ]

@@ -3,15 +3,18 @@
 import json
 from typing import Any
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from webhooks.models import Attempt, Delivery, Endpoint, Secret
 
 
 def endpoints() -> QuerySet[Endpoint]:
     """Endpoints with their secrets' times and ``waiting``, the number of messages that wait."""
+    waiting = Delivery.objects.filter(endpoint=OuterRef("pk"), status=Delivery.Status.WAITING).order_by()
+    counted = waiting.values("endpoint").annotate(count=Count("pk")).values("count")
     return Endpoint.objects.prefetch_related(Prefetch("secrets", Secret.objects.order_by("-id"))).annotate(
-        waiting=Count("deliveries", filter=Q(deliveries__status=Delivery.Status.WAITING))
+        waiting=Coalesce(Subquery(counted), 0)
     )
 
 

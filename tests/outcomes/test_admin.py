@@ -131,12 +131,6 @@ def test_lists_are_filtered_and_searched(admin: Client, state: str) -> None:
     assert admin.get(url(InboxItem, "changelist"), {"reason__exact": "invalid"}).context["cl"].result_count == 1
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_lists_ask_no_query_per_row(admin: Client, model: Any, django_assert_max_num_queries: Any) -> None:
-    with django_assert_max_num_queries(12):
-        admin.get(url(model, "changelist"))
-
-
 @freeze_time(NOW)
 def test_retry_and_dismiss(admin: Client) -> None:
     factories.customer("globex")

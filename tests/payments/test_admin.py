@@ -14,7 +14,7 @@ from contracts.models import Customer
 from invoicing.credit_notes import Goodwill, goodwill
 from invoicing.models import Invoice
 from payments.models import Connection, Operation, StripeCredit, StripeCustomer, StripeEvent, StripeInvoice
-from tests.payments.conftest import Stripe, World
+from tests.payments.conftest import Stripe
 
 
 @pytest.fixture
@@ -281,26 +281,6 @@ def asked(staff: Client, name: str, *args: Any) -> int:
     with CaptureQueriesContext(connection) as captured:
         page(staff, name, *args)
     return len(captured)
-
-
-def test_lists_ask_as_much_for_many_as_for_one(
-    staff: Client, stripe: Stripe, committed_world: World, acme: Customer
-) -> None:
-    names = [f"payments_{name}_changelist" for name in LISTS]
-    credited = Goodwill(stripe.issue(acme, "10.00").id, "a slow answer", Decimal("3.00"))
-    goodwill(credited, now=stripe.now, by="Ann")
-    stripe.sync()
-    event(stripe)
-    few = [asked(staff, name) for name in names]
-    for n in range(4):
-        customer = committed_world.customer(f"beta{n}", email="ap@beta.example")
-        first, _ = stripe.issue(customer, "20.00"), stripe.issue(customer, "30.00")
-        goodwill(Goodwill(first.id, "a slow answer", Decimal("3.00")), now=stripe.now, by="Ann")
-        event(stripe, event_id=f"evt_b{n}")
-    stripe.sync()
-    assert [asked(staff, name) for name in names] == few
-    assert StripeCredit.objects.count() == 5
-    assert max(few) <= 8, "two of them renew the session"
 
 
 def test_pages_ask_as_much_for_many_calls_as_for_few(staff: Client, parked: Operation, stripe: Stripe) -> None:

@@ -57,6 +57,17 @@ def test_the_sweep_is_measured(tmp_path: Path) -> None:
 
 
 @SLOW
+def test_lists_are_measured(tmp_path: Path) -> None:
+    # A page that does not open would end the run with status 1.
+    done = bench("lists", "--tiny", "--homes", str(tmp_path / "homes"))
+    assert done.returncode == 0, done.stderr
+    for place in ("outcomes.outcome", "invoicing.invoice", "webhooks.delivery", "front page", "invoice of 500 lines"):
+        assert f"\n{place:<38}" in done.stdout
+    assert done.stdout.count(" <= ") == 5
+    assert list((tmp_path / "homes").iterdir()) == [], "stopped and removed"
+
+
+@SLOW
 def test_simulation_is_measured(tmp_path: Path) -> None:
     # Counts that do not agree would end the run with status 1: copies of the log come to as many times what one does.
     done = bench("simulation", "--tiny", "--homes", str(tmp_path / "homes"))
@@ -123,7 +134,10 @@ def test_every_measurement_gives_its_figures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["sweeep"], "There is no benchmark 'sweeep'; known are: billing, fold, intake, simulation, storage, sweep."),
+        (
+            ["sweeep"],
+            "There is no benchmark 'sweeep'; known are: billing, fold, intake, lists, simulation, storage, sweep.",
+        ),
         (["--quick"], "Options belong to one benchmark: name it before them"),
         (["intake", "--only", "raw,cooked"], "there is no cooked; choose of raw,handwritten"),
         (["intake", "--stored", "10"], "give 1000 or more"),
