@@ -231,12 +231,6 @@ class Outcome(models.Model):
             ),
             # A billing run: what was taken back after it was confirmed, little beside what was not.
             models.Index(fields=["customer"], condition=Q(state="reversed"), name="outcome_reversed"),
-            # The review queue: what a person must complete, little beside what is complete.
-            models.Index(
-                fields=["customer"],
-                condition=Q(state__in=["provisional", "confirmed"]) & ~Q(review=[]),
-                name="outcome_to_complete",
-            ),
             # Lists by customer, newest first.
             models.Index(fields=["customer", "id"], name="outcome_by_customer"),
             # The admin's lists by state, of which some have a row in a hundred thousand; what is confirmed is no part.
@@ -246,7 +240,11 @@ class Outcome(models.Model):
                 name="outcome_ended",
             ),
             # What a person has to complete: next to nothing, and written as rarely.
-            models.Index(fields=["id"], condition=~Q(review=[]), name="outcome_review"),
+            models.Index(
+                fields=["customer", "id"],
+                condition=Q(state__in=["provisional", "confirmed"]) & ~Q(review=[]),
+                name="outcome_to_complete",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -17,6 +17,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='outcome',
-            index=models.Index(condition=models.Q(('review', []), _negated=True), fields=['id'], name='outcome_review'),
+            index=models.Index(condition=models.Q(('state__in', ['provisional', 'confirmed']), models.Q(('review', []), _negated=True)), fields=['customer', 'id'], name='outcome_to_complete'),
         ),
     ]
