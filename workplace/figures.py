@@ -49,6 +49,11 @@ def is_stale(kind: str, *, now: datetime) -> bool:
     return now - known.made_at >= max(AT_LEAST, COST * timedelta(milliseconds=known.milliseconds))
 
 
+def expire(kind: str, *, now: datetime) -> None:
+    """Have a set worked out again by the next task, whatever it cost."""
+    Figures.objects.filter(kind=kind).update(made_at=now - timedelta(days=1), milliseconds=0)
+
+
 def operations(now: datetime) -> Data:
     """Everything but revenue, as JSON. One look at the table of outcomes; the rest is found by indexes."""
     return {

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
+from django.utils import timezone
 
 from billing_project.tasks import audit
 from contracts.clocks import create_clock
@@ -18,6 +19,7 @@ from outcomes.models import InboxItem
 from tests.invoicing.conftest import BEFORE, World
 from workplace import figures, front, revenue
 from workplace.models import Figures
+from workplace.tasks import refresh
 
 NOW = datetime(2026, 4, 20, 12, tzinfo=UTC)
 MARCH = datetime(2026, 3, 15, tzinfo=UTC)
@@ -204,3 +206,16 @@ def test_without_a_role_there_is_nothing_to_see(busy: World) -> None:
     assert "6.00" not in page and "Work them out anew" not in page and "Outcomes" not in page
     assert nobody.post("/admin/refresh").status_code == 403
     assert not Figures.objects.exists(), "nothing is worked out for them, either"
+
+
+def test_nobody_waits_for_what_takes_long(busy: World, staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(front, "FEW", 0)
+    page = staff.get("/admin/").content.decode()
+    assert "is worked out for the first time" in page and "Running periods of" not in page
+    assert not Figures.objects.filter(kind="revenue").exists()
+    refresh()
+    assert "Running periods of 1 customer<" in staff.get("/admin/").content.decode()
+    Figures.objects.filter(kind="revenue").update(milliseconds=60_000)
+    answer = staff.post("/admin/refresh", follow=True).content.decode()
+    assert "within five minutes" in answer
+    assert figures.is_stale("revenue", now=timezone.now()) and not figures.is_stale("operations", now=timezone.now())
