@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from conditions_dsl import model as m
@@ -15,6 +16,8 @@ from conditions_dsl.printer import format
 from conditions_dsl.program import Event, Facts, Program, Scope, Settle, Verdict
 from conditions_dsl.silence import group_holds, refuse_silence
 
+# The most event types whose answers are remembered: a sender of ever new types must not fill the memory.
+_REMEMBERED_TYPES: Final = 4_096
 _SCOPES: Final[tuple[Scope, ...]] = ("attempt", "void", "after", "history")
 
 
@@ -82,6 +85,7 @@ def _mentions(condition: m.Condition) -> Callable[[str], bool]:
     wildcards = tuple(name for name in terms if name.wildcard)
     prefixes = tuple(name.text for name in wildcards)
 
+    @lru_cache(maxsize=_REMEMBERED_TYPES)  # asked several times of every event
     def mentions(event_type: str) -> bool:
         if event_type in exact:
             return True
