@@ -136,7 +136,7 @@ def problems_of(
         _card_problem(given.rate_card, card, currency),
         simple.currency_problem("currency", currency),
         simple.time_zone_problem("time_zone", given.time_zone),
-        *_cadence_problems(given),
+        *cadence_problems(given.billing_period, given.anchor_day),
         *_number_problems(given),
         *windows.problems_of(given.settlement_windows, known_windows, now, given.conditions),
         *pins.problems_of(given.conditions, known_pins, customer, start),
@@ -205,14 +205,15 @@ def _pools_of(card: RateCard, start: datetime) -> frozenset[str]:
     return frozenset(drawn.order_by().values_list("pool", flat=True).distinct())
 
 
-def _cadence_problems(given: VersionFields) -> list[Detail]:
-    if given.billing_period not in periods.BILLING_PERIODS:
+def cadence_problems(billing_period: str, anchor_day: int) -> list[Detail]:
+    """Why periods cannot be cut so."""
+    if billing_period not in periods.BILLING_PERIODS:
         message = f"Expected one of: {', '.join(periods.BILLING_PERIODS)}."
         return [Detail("billing_period", message, "invalid_choice")]
-    last = 7 if given.billing_period == periods.WEEKLY else 31
-    if not 1 <= given.anchor_day <= last:
+    last = 7 if billing_period == periods.WEEKLY else 31
+    if not 1 <= anchor_day <= last:
         meaning = "1 (Monday) to 7 (Sunday)" if last == 7 else "1 to 31 (the last day where a month is shorter)"
-        message = f"anchor_day of a {given.billing_period} period is {meaning}."
+        message = f"anchor_day of a {billing_period} period is {meaning}."
         return [Detail("anchor_day", message, "invalid_anchor_day")]
     return []
 

@@ -9,14 +9,15 @@ import conditions_dsl
 from access.errors import Detail
 from access.paths import child
 from contracts import fields, limits, prices, versions, windows
-from contracts.agreed import placed
+from contracts.agreed import cadence_problems, placed
 from contracts.condition_text import possible_values, settle_clause, settles_after
 from contracts.domain import rating
 from contracts.domain.rating import TermsInput
-from contracts.models import ConditionVersion, Contract, ContractVersion, Customer, RateCard
+from contracts.models import Commitment, ConditionVersion, Contract, ContractVersion, Customer, RateCard
 from contracts.prices import Dimensions
 from contracts.refusals import raise_if_any
 from simulation.asked import Asked
+from simulation.scenario import CADENCE
 
 LONGEST_SPAN_YEARS = 10
 
@@ -128,6 +129,7 @@ def _contract_problems(asked: Asked) -> Iterator[Detail]:
         said += [one for one in found if one not in said]
     yield from placed(said, "contract")
     yield from _bounds_problems(asked, given)
+    yield from placed(_cadence_problems(asked, given), "contract")
 
 
 def _bounds_problems(asked: Asked, given: Mapping[str, Any]) -> Iterator[Detail]:
@@ -147,6 +149,33 @@ def _bounds_problems(asked: Asked, given: Mapping[str, Any]) -> Iterator[Detail]
             f"contract.{name}",
             f"The contract of {broken} has a {other} that no period could keep to beside it: give both.",
             "minimum_above_cap",
+        )
+
+
+def _cadence_problems(asked: Asked, given: Mapping[str, Any]) -> Iterator[Detail]:
+    """Periods that could not be cut so, and contracts that could not be cut anew."""
+    if not given.keys() & set(CADENCE):
+        return
+    if "time_zone" in given:
+        problem = fields.time_zone_problem("time_zone", given["time_zone"])
+        if problem is not None:
+            yield problem
+    stored = ContractVersion.objects.filter(contract__in=_contracts(asked))
+    cadences = stored.order_by().values_list("billing_period", "anchor_day").distinct()
+    for period, day in cadences:
+        problems = cadence_problems(given.get("billing_period", period), given.get("anchor_day", day))
+        if problems:
+            yield from problems
+            break
+    committed = Commitment.objects.filter(contract_version__in=stored).order_by("contract_version__contract__customer")
+    key = committed.values_list("contract_version__contract__customer__key", flat=True).first()
+    if key is not None:
+        name = next(name for name in CADENCE if name in given)
+        yield Detail(
+            name,
+            f"The contract of {key} has a commitment, which spans whole billing periods as they were agreed: other"
+            " periods cannot be tried beside it. Name the customers that have none in `customers`.",
+            "not_simulated",
         )
 
 

@@ -153,11 +153,16 @@ class _Run:
         for customer, key, events in reading.subjects(
             keys, lambda data: subject_key(rules, data), types, concerned, self._read
         ):
+            known = events
             if left_out:
-                events = [event for event in events if (customer, key, event.seq) not in left_out]
+                known = [event for event in events if (customer, key, event.seq) not in left_out]
             if book is None or book.customer != customer:
                 book = self._open(judged, customer, difference)
-            book.take(key, events, decisions.get((customer, key), ()))
+            decided = decisions.get((customer, key), ())
+            if self.scenario.takes_late and len(known) < len(events):
+                book.take(key, known, decided, events)
+            else:
+                book.take(key, known, decided)
 
     def _read(self, events: int) -> None:
         self.found.events += events
@@ -204,24 +209,31 @@ class _Book:
         self.in_force = None if judged.before is None else judged.before(customer)
         self.rules = judged.after(customer)
         self.changes = judged.changes
+        scenario = run.scenario
+        # Whether outcomes may differ, or belong to other periods; where prices alone do, none is lost or gained.
+        self.compares = judged.changes or scenario.takes_late or scenario.cuts
         self.before = Tally(judged.id)
-        self.after = Tally(judged.id) if self.changes or self.tried is not self.ledger else self.before
+        self.after = Tally(judged.id) if self.compares or self.tried is not self.ledger else self.before
         self.window_rules = {seconds: rules(customer) for seconds, rules in judged.windows.items()}
         self.windows = {seconds: Tally(judged.id) for seconds in self.window_rules}
 
-    def take(self, key: str, events: list[Event], decisions: Sequence[Decision]) -> None:
-        """Count a subject's outcomes."""
+    def take(
+        self, key: str, events: list[Event], decisions: Sequence[Decision], tried_events: list[Event] | None = None
+    ) -> None:
+        """Count a subject's outcomes; ``tried_events`` are its facts in what is tried, where they are others."""
         before: list[Attempt] = []
         fold: Fold | None = None
         if self.in_force is not None:
             fold = replay(self.in_force, events, decisions, until=self.now)
             before = self._count(fold, self.ledger, self.before)
-        if self.changes:
+        tried = fold
+        if tried is None or self.changes or tried_events is not None:
+            events = events if tried_events is None else tried_events
             tried = replay(self.rules, events, decisions, until=self.now)
+        if self.after is not self.before:
             after = self._count(tried, self.tried, self.after)
-            self._compare(key, events, fold, tried, before, after)
-        elif self.after is not self.before and fold is not None:
-            self._count(fold, self.tried, self.after)
+            if self.compares:
+                self._compare(key, events, fold, tried, before, after)
         for seconds, rules in self.window_rules.items():
             self._count(replay(rules, events, decisions, until=self.now), self.tried, self.windows[seconds])
 

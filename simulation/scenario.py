@@ -32,6 +32,11 @@ NEW = -1
 """Id of a condition that is not stored."""
 ALWAYS = -(2**62)
 
+CADENCE = ("billing_period", "anchor_day", "time_zone")
+"""Terms of a contract that cut its billing periods."""
+_NOT_OF_MONEY = frozenset({"settlement_windows", "late_evidence"})
+"""Terms that decide on outcomes, and stay as they are where prices are found."""
+
 OwnRules = Callable[[int], Rules]
 """customer id -> what its subjects are judged by."""
 
@@ -81,7 +86,7 @@ class Scenario:
     @cached_property
     def after(self) -> Terms:
         """The terms to be tried; the very object in force where nothing about them is."""
-        if self.asked.rate_card is None and not (self.asked.contract.keys() - {"settlement_windows"}):
+        if self.asked.rate_card is None and not (self.asked.contract.keys() - _NOT_OF_MONEY):
             return self.before
         numbers = count(1)
         cards = {}
@@ -118,8 +123,10 @@ class Scenario:
         """One version of a contract with what is asked of contracts; its prices and fees are its own, as if agreed with
         it.
         """
-        given = dict(self.asked.contract)
-        given.pop("settlement_windows", None)
+        given = {name: value for name, value in self.asked.contract.items() if name not in _NOT_OF_MONEY}
+        cadence = {name: given.pop(name) for name in CADENCE if name in given}
+        if cadence:
+            given["cadence"] = replace(version.cadence, **cadence)
         if "prices" in given:
             given["overrides"] = tuple(self._prices(given.pop("prices"), numbers, override=True))
         if "discount" in given:
@@ -140,6 +147,16 @@ class Scenario:
                 for fee in given["fees"]
             )
         return replace(version, **given)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether other billing periods are tried: outcomes may belong to others than in force."""
+        return any(name in self.asked.contract for name in CADENCE)
+
+    @property
+    def takes_late(self) -> bool:
+        """Whether late evidence that contracts left out is to count in what is tried."""
+        return "late_evidence" in self.asked.contract
 
     # --- Rules --------------------------------------------------------------------------------------------------------
 

@@ -1,23 +1,43 @@
 """The shape of a question, for the API, the command and the stored job alike."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from rest_framework import serializers
+from rest_framework import exceptions, serializers
 
 from access.errors import Detail, InvalidInput, flatten
-from access.fields import DecimalStringField, FlagField, Rfc3339Field, TextField
+from access.fields import ChoiceTextField, DecimalStringField, FlagField, Rfc3339Field, TextField, WholeNumberField
 from access.serializers import StrictSerializer
 from access.times import format_rfc3339
 from contracts.condition_text import examine
 from contracts.conditions import condition_error
 from contracts.contract_serializers import DiscountRequest, FeeRequest, PoolsField, changes_of
+from contracts.domain.periods import BILLING_PERIODS
 from contracts.price_serializers import PriceRequest, prices_of
 from contracts.refusals import raise_if_any
 from contracts.serializers import WindowsField
 from simulation.asked import Asked, Card
 
 MAX_TEXT = 16 * 1024
+
+_ON_DOCUMENTS = "It decides on documents, not on what periods come to, which is what is simulated: leave it out."
+NOT_TRIED = {
+    "rate_card": "Prices in the place of a rate card's are given beside `contract`, as `rate_card`.",
+    "conditions": "Another text of a condition is given beside `contract`, as `condition`; it replaces pinned ones.",
+    "settlement_grace": "It delays what is booked and moves no outcome, so no amount would differ. What waiting longer"
+    " could have caught is at most what came late and was left out: ask for `late_evidence: reverse`.",
+    "commitments": "They are agreed once and never replaced: those agreed are drawn down here as they are. What a"
+    " customer would owe at least, `minimum` tells period by period.",
+    "pass_on": "What is passed on another system invoices: here it would come to nothing, whatever it is worth.",
+    "net_days": _ON_DOCUMENTS,
+    "credit_notes": _ON_DOCUMENTS,
+    "credits": _ON_DOCUMENTS,
+    "zero_invoices": _ON_DOCUMENTS,
+    "progressive_threshold": _ON_DOCUMENTS,
+    "collection_method": _ON_DOCUMENTS,
+}
+"""Terms of a contract that cannot be tried: why not, and what to do instead."""
 
 
 class CardRequest(StrictSerializer):
@@ -45,6 +65,27 @@ class TermsRequest(StrictSerializer):
     settlement_windows = WindowsField(
         required=False, help_text="Other durations for `settle after`, by condition: `14 days`."
     )
+    billing_period = ChoiceTextField(
+        choices=list(BILLING_PERIODS),
+        required=False,
+        help_text="Amounts of a full period stay as they are: a minimum of 100 a month becomes one of 100 a quarter.",
+    )
+    anchor_day = WholeNumberField(required=False, min_value=1, max_value=31)
+    time_zone = TextField(required=False, max_length=64, help_text="IANA name; periods are cut at its midnight.")
+    late_evidence = ChoiceTextField(
+        choices=["reverse"],
+        required=False,
+        error_messages={
+            "invalid_choice": "Only `reverse` can be tried: events that contracts had left out count then. Which events"
+            " `review` or `ignore` would have left out depends on what had been booked when each of them came: look"
+            " at what was reversed after it was confirmed, as `reversed`."
+        },
+        help_text="reverse: events that came late and that contracts left out take back what they contradict.",
+    )
+
+    def _refused_names(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        told = {name: [exceptions.ErrorDetail(why, "not_simulated")] for name, why in NOT_TRIED.items() if name in data}
+        return {**super()._refused_names(data), **told}
 
 
 class SimulationRequest(StrictSerializer):

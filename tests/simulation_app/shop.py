@@ -28,24 +28,21 @@ SPAN = {"from": "2026-01-01T00:00:00Z", "to": "2026-04-01T00:00:00Z"}
 
 def open_shop(*keys: str) -> list[Customer]:
     """Customers by those keys with a contract each; a solved ticket costs 10, an urgent one 25."""
-    customers = [factories.customer(key) for key in keys]
     factories.condition(TEXT)
     prices = (
         PriceFields("solved", Decimal(10)),
         PriceFields("solved", Decimal(25), match={"priority": "urgent"}),
     )
     put_rate_card("standard", RateCardFields("USD", prices), now=JANUARY)
-    for key in keys:
-        fields = ContractFields(
-            customer=key,
-            starts_at=JANUARY,
-            rate_card="standard",
-            currency="USD",
-            billing_period="monthly",
-            time_zone="UTC",
-        )
-        create_contract(fields, now=JANUARY)
-    return customers
+    return [agree(key) for key in keys]
+
+
+def agree(key: str, **terms: Any) -> Customer:
+    """One more customer of the shop, and what its contract says besides."""
+    customer = factories.customer(key)
+    fields = {"rate_card": "standard", "currency": "USD", "billing_period": "monthly", "time_zone": "UTC", **terms}
+    create_contract(ContractFields(customer=key, starts_at=JANUARY, **fields), now=JANUARY)
+    return customer
 
 
 def say(kind: str, ticket: str, when: datetime, customer: str = "acme", **data: Any) -> None:

@@ -97,7 +97,7 @@ def test_asked_by_the_form_and_answered_by_the_page(shop: list[Any]) -> None:
         ({"condition": "outcome x"}, "condition", "per KEY"),
         ({"rate_card": "currency: [", "window": ""}, "rate_card", "not YAML"),
         ({"contract": "- 1"}, "contract", "Expected names"),
-        ({"contract": "net_days: 3"}, "contract", "net_days: There is no field"),
+        ({"contract": "net_days: 3"}, "contract", "net_days: It decides on documents"),
         ({"window": "2 days"}, "window", "takes both"),
         ({"customers": "nobody"}, "customers", "There is no customer"),
         ({"to_0": "2025-01-01"}, "to", "after `from`"),

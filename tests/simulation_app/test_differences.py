@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from threading import Thread
 from typing import Any
 
@@ -10,14 +11,17 @@ from django.db import connection
 
 from access.errors import ApiError
 from contracts.clocks import create_clock, move_forward
+from contracts.contract_serializers import VersionRequest
+from contracts.domain.rating import CommitmentInput
 from contracts.models import Customer
-from outcomes.models import ArchivedMonth
+from outcomes import late
+from outcomes.models import ArchivedMonth, LateEvidence
 from simulation import results
 from simulation.checking import check
 from simulation.run import simulate
-from simulation.serializers import read
+from simulation.serializers import NOT_TRIED, TermsRequest, read
 from tests.outcomes import factories
-from tests.simulation_app.shop import DAY, HOUR, JANUARY, NOW, SPAN, TEXT, open_shop, say, settle
+from tests.simulation_app.shop import DAY, HOUR, JANUARY, NOW, SPAN, TEXT, agree, open_shop, say, settle
 
 
 @pytest.fixture
@@ -111,6 +115,52 @@ def test_terms_stand_apart_from_conditions(shop: None) -> None:
     # acme 22.50 in January; globex 12 for 9; four months with nothing in them at 12 each.
     assert by_slug == {"solved": "0.00", None: "47.50"}
     assert told["after"]["revenue"] == {"USD": "82.50"}
+
+
+def changes_of(told: dict[str, Any], slug: str = "solved") -> dict[str, int]:
+    [found] = [one for one in told["conditions"] if one["condition"] == slug]
+    return {name: n for name, n in found["changes"].items() if n}
+
+
+def test_other_periods_move_outcomes(shop: None) -> None:
+    # globex's outcome of 10 February settles on the 11th, in the period from 20 January.
+    rows, told = ask(contract={"anchor_day": 20, "minimum": "12"}, customers=["globex"])
+    found = {(row.month, row.condition): row.after.amount_minor for row in rows if row.after.amount_minor}
+    # Until 20 January 19 of 31 days, 7.35, and from then on 2.00 beside the outcome; then two periods without any.
+    assert found == {
+        ("2026-01", ""): 935, ("2026-01", "solved"): 1000, ("2026-02", ""): 1200, ("2026-03", ""): 1200,
+    }  # fmt: skip
+    assert changes_of(told) == {"kept": 1}
+    _, told = ask(contract={"billing_period": "yearly"}, to="2026-02-01T00:00:00Z", customers=["globex"])
+    # The year overlaps January, and counts whole.
+    assert changes_of(told) == {"moved_in": 1}
+    assert told["difference"]["revenue"] == {"USD": "10.00"} and told["difference"]["outcomes"] == 1
+
+
+def test_late_evidence_that_was_left_out_can_be_taken(shop: None) -> None:
+    """What it comes to is what it comes to for who had it taken from the start."""
+    agree("careful", late_evidence="review")
+    for customer in ("careful", "globex"):
+        say("closed", "L", JANUARY + 10 * DAY, customer=customer)
+        say("closed", "M", JANUARY + 10 * DAY, customer=customer)
+        settle()
+        say("reopened", "L", JANUARY + 10 * DAY + HOUR, customer=customer)
+        settle()
+    assert LateEvidence.objects.count() == 1
+    rows, told = ask(contract={"late_evidence": "reverse"})
+    assert changes_of(told) == {"kept": 5, "lost": 1}
+    after = {(row.customer, row.condition): row.after for row in rows if row.month == "2026-01"}
+    assert after["careful", "solved"] == after["globex", "solved"], "who had it count from the start"
+    [solved] = [one for one in told["conditions"] if one["condition"] == "solved"]
+    [lost] = solved["examples"]["lost"]
+    assert (lost["subject"], lost["held"], lost["after"]["state"]) == ("L", True, "void")
+    assert lost["why"].startswith("It was taken back inside its window by reopened")
+    assert told["difference"]["revenue"] == {"USD": "-10.00"}
+    [row] = LateEvidence.objects.all()
+    late.accept(row.id, now=NOW, actor="ops", note="as tried")
+    truly, _ = ask()
+    assert [row.after for row in rows] == [row.before for row in truly]
+    assert ask(contract={"late_evidence": "reverse"})[1]["difference"]["outcomes"] == 0
 
 
 def test_periods_that_have_not_begun_owe_nothing(shop: None) -> None:
@@ -248,6 +298,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
      "invalid_duration"),
     ({"condition": TEXT.replace("after 24 hours", "after 24 hours of silence"), "window_curve": "solved"},
      "window_curve", "window_not_overridable"),
+    ({"contract": {"billing_period": "weekly", "anchor_day": 8}}, "contract.anchor_day", "invalid_anchor_day"),
+    ({"contract": {"time_zone": "Mars"}}, "contract.time_zone", "unknown_time_zone"),
+    ({"contract": {"late_evidence": "ignore"}}, "contract.late_evidence", "invalid_choice"),
     ({"window_curve": "solvd"}, "window_curve", "unknown_condition"),
     ({"price_curve": "solvd"}, "price_curve", "unknown_condition"),
 ]  # fmt: skip
@@ -259,6 +312,30 @@ def test_a_question_that_makes_no_sense_is_refused(shop: None, question: Any, pa
         ask(**question)
     assert [(one.path, one.code) for one in refused.value.details] == [(path, code)]
     assert refused.value.status_code == 422
+
+
+@pytest.mark.parametrize("name", NOT_TRIED)
+def test_a_term_that_cannot_be_tried_says_why(shop: None, name: str) -> None:
+    assert name in {*VersionRequest().fields} and name not in TermsRequest().fields
+    with pytest.raises(ApiError) as refused:
+        ask(contract={name: 1})
+    [told] = refused.value.details
+    assert (told.path, told.code, told.message) == (f"contract.{name}", "not_simulated", NOT_TRIED[name])
+
+
+def test_every_term_of_a_contract_is_tried_or_told_of() -> None:
+    assert {*VersionRequest().fields} == {*TermsRequest().fields, *NOT_TRIED}
+
+
+def test_a_commitment_keeps_its_periods(shop: None) -> None:
+    agree("bound", commitments=(CommitmentInput(Decimal(100), "advance", JANUARY),))
+    with pytest.raises(ApiError) as refused:
+        ask(contract={"billing_period": "quarterly"})
+    [told] = refused.value.details
+    assert (told.path, told.code) == ("contract.billing_period", "not_simulated") and "bound" in told.message
+    assert ask(contract={"billing_period": "quarterly"}, customers=["acme"])[1]["difference"]["revenue"] == {
+        "USD": "0.00"
+    }
 
 
 def test_months_that_are_not_there_are_named(shop: None) -> None:
