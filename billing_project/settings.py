@@ -298,6 +298,7 @@ CELERY_BEAT_SCHEDULE = {
     # One that was not taken in time is no use: the next does its work.
     "deliver webhooks": {"task": "webhooks.deliver_due", "schedule": 2.0, "options": {"expires": 10}},
     "find unfinished simulations": {"task": "simulation.sweep", "schedule": 30.0, "options": {"expires": 25}},
+    "delete old simulations": {"task": "simulation.delete_old", "schedule": crontab(hour=4, minute=7)},
     "sweep webhooks": {"task": "webhooks.sweep", "schedule": 3600.0},
     "refresh the front page": {"task": "workplace.refresh", "schedule": 300.0, "options": {"expires": 300}},
     "audit": {"task": "billing_project.audit", "schedule": crontab(hour=3, minute=17)},
@@ -360,6 +361,8 @@ try:
     SECOND_PERSON_ABOVE = limits_of(env.list("HOLDFAST_SECOND_PERSON_ABOVE", default=[]))
 except ValueError as error:
     raise ImproperlyConfigured(f"HOLDFAST_SECOND_PERSON_ABOVE: {error}.") from error
+# Days for which ended simulations and stopped shadows are kept; 0: for ever.
+SIMULATION_DAYS = env.int("HOLDFAST_SIMULATION_DAYS", 90)
 # Evaluate at most so many waiting events of one partition in one transaction.
 EVALUATION_BATCH = env.int("HOLDFAST_EVALUATION_BATCH", 4000)
 # Webhooks go to public addresses, by https, on these ports only.

@@ -13,9 +13,10 @@ from django.utils import timezone
 from unfold.decorators import display
 
 from access.asking import Asks
+from access.errors import ApiError
 from access.lists import ModelAdmin
 from contracts.admin import Creating
-from simulation import jobs, shadows
+from simulation import forecast_page, jobs, shadows
 from simulation.admin_forms import ShadowForm, SimulationForm
 from simulation.admin_pages import asked_rows, day_charts, lines, page_context
 from simulation.api import csv_of
@@ -33,6 +34,7 @@ class SimulationAdmin(Creating, Asks, ModelAdmin):
     ordering = ("-id",)
     fields = ("public_id",)
     readonly_fields = fields
+    list_before_template = "simulation/before_list.html"
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change=change, **kwargs)
@@ -50,10 +52,24 @@ class SimulationAdmin(Creating, Asks, ModelAdmin):
     def get_urls(self) -> list[URLPattern]:
         wrap = self.admin_site.admin_view
         return [
+            path("forecast/", wrap(self.forecast_view), name="simulation_simulation_forecast"),
             path("<uuid:pk>/csv/", wrap(self.csv_view), name="simulation_simulation_csv"),
             path("<uuid:pk>/cancel/", wrap(self.cancel_view), name="simulation_simulation_cancel"),
+            path("<uuid:pk>/remove/", wrap(self.remove_view), name="simulation_simulation_remove"),
             *super().get_urls(),
         ]
+
+    def forecast_view(self, request: HttpRequest) -> HttpResponse:
+        """What running periods come to; `?customer=` of one."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        now, key = timezone.now(), request.GET.get("customer", "").strip() or None
+        context = {**self.admin_site.each_context(request), "title": "Forecast of running periods", "customer": key}
+        try:
+            context |= forecast_page.page_context(key, now)
+        except ApiError as error:
+            context["problem"] = error.message
+        return TemplateResponse(request, "simulation/forecast.html", context)
 
     # --- The page -----------------------------------------------------------------------------------------------------
 
@@ -71,6 +87,8 @@ class SimulationAdmin(Creating, Asks, ModelAdmin):
             "share": 100 * (getattr(found, "replayed", None) or 0) // (found.events or 1),
             "may_cancel": not found.ended and self.has_act_permission(request),
             "cancel": reverse("admin:simulation_simulation_cancel", args=[found.pk]),
+            "may_remove": found.ended and found.shadow_id is None and self.has_act_permission(request),
+            "remove": reverse("admin:simulation_simulation_remove", args=[found.pk]),
             "csv": reverse("admin:simulation_simulation_csv", args=[found.pk]),
         }
         if found.result is not None:
@@ -97,6 +115,15 @@ class SimulationAdmin(Creating, Asks, ModelAdmin):
         return self.question(
             request, question, facts, "Cancel it", back, (), lambda _: jobs.cancel(pk, now=timezone.now())
         )
+
+    def remove_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Ask whether; only a POST deletes."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        found = self._found(request, str(pk))
+        back = reverse("admin:simulation_simulation_changelist")
+        facts = [f"{found.public_id} is {found.status}.", "What was asked and what came out is gone for good."]
+        return self.question(request, "Delete the simulation?", facts, "Delete it", back, (), lambda _: jobs.delete(pk))
 
     def _found(self, request: HttpRequest, object_id: str) -> Simulation:
         if not self.has_view_permission(request):
@@ -144,8 +171,12 @@ class ShadowAdmin(Creating, Asks, ModelAdmin):
         return ", ".join(shown)
 
     def get_urls(self) -> list[URLPattern]:
-        stop = self.admin_site.admin_view(self.stop_view)
-        return [path("<uuid:pk>/stop/", stop, name="simulation_shadow_stop"), *super().get_urls()]
+        wrap = self.admin_site.admin_view
+        return [
+            path("<uuid:pk>/stop/", wrap(self.stop_view), name="simulation_shadow_stop"),
+            path("<uuid:pk>/remove/", wrap(self.remove_view), name="simulation_shadow_remove"),
+            *super().get_urls(),
+        ]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -160,6 +191,8 @@ class ShadowAdmin(Creating, Asks, ModelAdmin):
             "asked": asked_rows(shadow_json(found)["asked"]),
             "may_stop": found.status == Shadow.Status.RUNNING and self.has_act_permission(request),
             "stop": reverse("admin:simulation_shadow_stop", args=[found.pk]),
+            "may_remove": found.status == Shadow.Status.STOPPED and self.has_act_permission(request),
+            "remove": reverse("admin:simulation_shadow_remove", args=[found.pk]),
             "day_charts": day_charts(days) if (days := days_json(found)) else [],
         }
         if look is not None:
@@ -176,6 +209,15 @@ class ShadowAdmin(Creating, Asks, ModelAdmin):
         return self.question(
             request, "Stop the shadow?", facts, "Stop it", back, (), lambda _: shadows.stop(pk, now=timezone.now())
         )
+
+    def remove_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Ask whether; only a POST deletes."""
+        if not self.has_act_permission(request):
+            raise PermissionDenied
+        found = self._found(request, str(pk))
+        back = reverse("admin:simulation_shadow_changelist")
+        facts = [f"{found.name} is {found.status}.", "The draft and all that was found of it is gone for good."]
+        return self.question(request, "Delete the shadow?", facts, "Delete it", back, (), lambda _: shadows.delete(pk))
 
     def _found(self, request: HttpRequest, object_id: str) -> Shadow:
         if not self.has_view_permission(request):

@@ -80,7 +80,7 @@ def _charts(result: Mapping[str, Any]) -> Any:
             (label, [one[side]["revenue"].get(currency, "0") for one in result["months"]], colour)
             for side, label, colour in (("before", "in force", IN_FORCE), ("after", "tried", TRIED))
         ]
-        yield _chart(f"Revenue by month, {currency}: in force grey, tried violet", "bar", months, sides)
+        yield chart(f"Revenue by month, {currency}: in force grey, tried violet", "bar", months, sides)
         for name, title, label in (
             ("window_curve", "Revenue by settlement window", "window"),
             ("price_curve", "Revenue by price, in percent of what is tried", "percent"),
@@ -89,7 +89,7 @@ def _charts(result: Mapping[str, Any]) -> Any:
             if points:
                 revenue = [one["revenue"].get(currency, "0") for one in points]
                 axis = [str(one[label]) for one in points]
-                yield _chart(f"{title}, {currency}", "line", axis, [("revenue", revenue, TRIED)])
+                yield chart(f"{title}, {currency}", "line", axis, [("revenue", revenue, TRIED)])
 
 
 def day_charts(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -98,15 +98,16 @@ def day_charts(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     labels = [one["day"] for one in days]
     counts = [str(one["difference"]["outcomes"]) for one in days]
-    charts = [_chart("Running difference of outcomes, by day", "line", labels, [("outcomes", counts, TRIED)])]
+    charts = [chart("Running difference of outcomes, by day", "line", labels, [("outcomes", counts, TRIED)])]
     for currency in sorted({currency for one in days for currency in one["difference"]["revenue"]}):
         amounts = [one["difference"]["revenue"].get(currency, "0") for one in days]
         title = f"Running difference of revenue, by day, {currency}"
-        charts.append(_chart(title, "line", labels, [("revenue", amounts, TRIED)]))
+        charts.append(chart(title, "line", labels, [("revenue", amounts, TRIED)]))
     return charts
 
 
-def _chart(title: str, kind: str, labels: list[str], sets: list[tuple[str, list[str], str]]) -> dict[str, Any]:
+def chart(title: str, kind: str, labels: list[str], sets: list[tuple[str, list[str], str]]) -> dict[str, Any]:
+    """A chart as the templates take it; ``sets`` are (label, values as decimal texts, colour)."""
     # Chart.js draws by the text of a number; it is told exact decimals, not floats.
     data = {
         "labels": labels,

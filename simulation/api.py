@@ -31,6 +31,9 @@ error_codes.register(
         "shadow_exists": "A shadow has that name already: take another one.",
         "too_many_shadows": "As many shadows run as may: stop one.",
         "no_effect": "A part of the question could change nothing: leave it out, or name customers it fits.",
+        "look_of_a_shadow": "The simulation is the last look of a shadow: delete the shadow instead.",
+        "shadow_runs": "The shadow runs: stop it first.",
+        "simulation_runs": "The simulation has not ended: cancel it first.",
         "simulation_ended": "The simulation has ended: ask anew.",
         "simulation_not_done": "There is no result yet: wait until its status is `done`.",
     }
@@ -122,6 +125,12 @@ class SimulationDetail(ApiView):
     def get(self, request: Request, simulation_id: str) -> Response:
         """Its progress, and once it is done its result with the first 100 customers."""
         return Response(_detail(_found(simulation_id)))
+
+    @extend_schema(summary="Delete a simulation", responses={204: None}, tags=["simulations"])
+    def delete(self, request: Request, simulation_id: str) -> Response:
+        """With its result. 409 `simulation_runs` before it has ended, `look_of_a_shadow` of a shadow's look."""
+        jobs.delete(path_id(Simulation.PREFIX, simulation_id))
+        return Response(status=204)
 
 
 class SimulationCancel(ApiView):
@@ -282,6 +291,12 @@ class ShadowDetail(ApiView):
     def get(self, request: Request, shadow_id: str) -> Response:
         """Its running difference, day by day, and all that the last look found."""
         return Response(_shadow(shadows.find(path_id(Shadow.PREFIX, shadow_id))))
+
+    @extend_schema(summary="Delete a shadow", responses={204: None}, tags=["simulations"])
+    def delete(self, request: Request, shadow_id: str) -> Response:
+        """With all that it found. 409 `shadow_runs` before it is stopped."""
+        shadows.delete(path_id(Shadow.PREFIX, shadow_id))
+        return Response(status=204)
 
 
 class ShadowStop(ApiView):

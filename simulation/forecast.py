@@ -12,10 +12,11 @@ from typing import Any, Final
 
 from django.db import connection
 
+from access.errors import ApiError
 from access.times import format_rfc3339
 from contracts.clocks import is_test, now_of
 from contracts.domain import money
-from contracts.models import Condition
+from contracts.models import Condition, Customer
 from invoicing.preview import Preview, preview
 from invoicing.selection import Which
 from settlement.queries import KEPT_OFF_INVOICES
@@ -153,6 +154,24 @@ def forecast(customer_key: str, *, now: datetime, past: Tables | None = None) ->
     known = all(one.table.outcomes for one in waiting)
     expected = certain + _rounded(more * Decimal(share.expected)) if known else None
     return Forecast(found, own_now, bounds[0], expected, bounds[1], tuple(rated))
+
+
+def with_contracts() -> list[str]:
+    """Keys of customers that have, or had, or will have a contract; in order."""
+    found = Customer.objects.filter(contracts__isnull=False).distinct().order_by("key")
+    return list(found.values_list("key", flat=True))
+
+
+def forecasts(keys: Iterable[str], *, now: datetime, past: Tables, strict: bool = False) -> list[Forecast]:
+    """Those of these customers that have a contract now; ApiError 404 of others where ``strict``."""
+    found = []
+    for key in keys:
+        try:
+            found.append(forecast(key, now=now, past=past))
+        except ApiError as error:
+            if strict or error.code != "no_contract":
+                raise
+    return found
 
 
 def _rounded(amount: Decimal) -> int:

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import structlog
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
@@ -95,6 +96,30 @@ def cancel(pk: UUID, *, now: datetime) -> Simulation:
     return find(pk)
 
 
+def delete(pk: UUID) -> Simulation:
+    """Delete a simulation that has ended, with its result; what it was. ApiError 409 where it has not, or where it is
+    a look of a shadow, which goes with the shadow.
+    """
+    found = find(pk)
+    if not found.ended:
+        raise ApiError(409, "simulation_runs", f"The simulation is {found.status}: cancel it first.")
+    if found.shadow is not None:
+        raise ApiError(409, "look_of_a_shadow", f"It is a look of shadow {found.shadow.name}: delete that one.")
+    Simulation.objects.filter(pk=pk, finished_at__isnull=False, shadow=None).delete()
+    return found
+
+
+def delete_old(now: datetime) -> int:
+    """Delete what ended longer ago than HOLDFAST_SIMULATION_DAYS, one after the other; how many. Looks of shadows are
+    the shadows' business.
+    """
+    if not settings.SIMULATION_DAYS:
+        return 0
+    old = Simulation.objects.filter(finished_at__lt=now - timedelta(days=settings.SIMULATION_DAYS), shadow=None)
+    # Each in a transaction of its own: a result may be large.
+    return sum(bool(old.filter(pk=pk).delete()[0]) for pk in old.order_by("id").values_list("id", flat=True))
+
+
 # --- Split ------------------------------------------------------------------------------------------------------------
 
 
@@ -102,7 +127,9 @@ def split(pk: UUID) -> list[int]:
     """Cut a simulation that waits into parts: the ids of those that nobody has finished. Safe to repeat, and at once by
     several.
     """
-    found = Simulation.objects.get(pk=pk)
+    found = Simulation.objects.filter(pk=pk).first()
+    if found is None:  # deleted since
+        return []
     if found.status == Simulation.Status.WAITING:
         with reading.snapshot():
             asked = read(_decode(found.asked))
@@ -264,8 +291,8 @@ def finish(pk: UUID, *, now: datetime) -> bool:
     does it.
     """
     with transaction.atomic():
-        found = Simulation.objects.select_for_update().get(pk=pk)
-        if found.status != Simulation.Status.RUNNING or found.parts.filter(finished_at__isnull=True).exists():
+        found = Simulation.objects.select_for_update().filter(pk=pk, status=Simulation.Status.RUNNING).first()
+        if found is None or found.parts.filter(finished_at__isnull=True).exists():
             return False
         totals, beside = results.Totals(), results.Beside()
         totals.add(rows_of(found))

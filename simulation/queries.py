@@ -17,7 +17,7 @@ def simulation_json(found: Simulation) -> dict[str, Any]:
     return {
         "id": found.public_id,
         "status": found.status,
-        "available_actions": [] if found.ended else ["cancel"],
+        "available_actions": _actions(found),
         "asked": _decode(found.asked),
         "asked_by": found.asked_by,
         "now": format_rfc3339(found.now),
@@ -28,6 +28,12 @@ def simulation_json(found: Simulation) -> dict[str, Any]:
     }
 
 
+def _actions(found: Simulation) -> list[str]:
+    if not found.ended:
+        return ["cancel"]
+    return ["delete"] if found.shadow_id is None else []
+
+
 def shadow_json(found: Shadow) -> dict[str, Any]:
     """A shadow with its running totals, null before its first look is done."""
     totals = found.totals or dict.fromkeys(("before", "after", "difference"))
@@ -35,7 +41,7 @@ def shadow_json(found: Shadow) -> dict[str, Any]:
         "id": found.public_id,
         "name": found.name,
         "status": found.status,
-        "available_actions": ["stop"] if found.status == Shadow.Status.RUNNING else [],
+        "available_actions": ["stop"] if found.status == Shadow.Status.RUNNING else ["delete"],
         "asked": _decode(found.asked),
         "made_by": found.made_by,
         "created_at": format_rfc3339(found.created_at),

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 
@@ -81,6 +82,22 @@ def stop(pk: UUID, *, now: datetime) -> Shadow:
             found.status, found.stopped_at, found.next_look_at = Shadow.Status.STOPPED, now, None
             found.save()
     return found
+
+
+def delete(pk: UUID) -> Shadow:
+    """Delete a shadow that was stopped, with all that it found; what it was. ApiError 409 where it runs."""
+    found = find(pk)
+    if not Shadow.objects.filter(pk=pk, status=Shadow.Status.STOPPED).delete()[0]:
+        raise ApiError(409, "shadow_runs", f"Shadow {found.name} is running: stop it first.")
+    return found
+
+
+def delete_old(now: datetime) -> int:
+    """Delete shadows that were stopped longer ago than HOLDFAST_SIMULATION_DAYS; how many."""
+    if not settings.SIMULATION_DAYS:
+        return 0
+    old = Shadow.objects.filter(stopped_at__lt=now - timedelta(days=settings.SIMULATION_DAYS))
+    return sum(bool(old.filter(pk=pk).delete()[0]) for pk in old.order_by("id").values_list("id", flat=True))
 
 
 def last_look(found: Shadow) -> Simulation | None:

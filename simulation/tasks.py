@@ -46,3 +46,10 @@ def sweep() -> None:
         split.delay(str(simulation))
     for part in parts:
         work.delay(part)
+
+
+@shared_task(name="simulation.delete_old", ignore_result=True, soft_time_limit=HOURS, time_limit=HOURS + 60)
+def delete_old() -> None:
+    """Delete results that are kept no longer."""
+    now = timezone.now()
+    log.info("old_simulations_deleted", simulations=jobs.delete_old(now), shadows=shadows.delete_old(now))

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
@@ -122,6 +123,14 @@ def test_cancelling_asks_first(shop: list[Any]) -> None:
     assert jobs.find(found.pk).status == "cancelled"
     csv = reverse("admin:simulation_simulation_csv", args=[found.pk])
     assert admin.get(csv).status_code == 404
+    remove = reverse("admin:simulation_simulation_remove", args=[found.pk])
+    assert remove in admin.get(reverse("admin:simulation_simulation_change", args=[found.pk])).content.decode()
+    assert b"Delete the simulation?" in admin.get(remove).content and Simulation.objects.exists()
+    assert admin.post(remove).status_code == 302
+    assert not Simulation.objects.exists()
+    assert "Delete it." in str(
+        LogEntry.objects.filter(object_id=str(found.pk)).values_list("change_message", flat=True)
+    )
 
 
 def test_who_may_only_look(shop: list[Any]) -> None:
@@ -219,3 +228,8 @@ def test_stopping_asks_first_and_who_may_only_look_may_not(shop: list[Any]) -> N
     assert admin.post(ask).status_code == 302
     assert shadows.find(found.pk).status == "stopped"
     assert ask not in admin.get(page).content.decode()
+    remove = reverse("admin:simulation_shadow_remove", args=[found.pk])
+    assert remove in admin.get(page).content.decode() and remove not in reader.get(page).content.decode()
+    assert reader.post(remove).status_code == 403
+    assert b"Delete the shadow?" in admin.get(remove).content and Shadow.objects.exists()
+    assert admin.post(remove).status_code == 302 and not Shadow.objects.exists()

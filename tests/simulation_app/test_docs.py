@@ -97,7 +97,7 @@ def test_the_page_names_everything_that_can_be_asked() -> None:
 
 def test_the_endpoints_and_states_of_the_page_are_there() -> None:
     known = {"/v1/" + re.sub(r"<str:\w+>", "{id}", str(one.pattern)) for one in urls.urlpatterns}
-    assert known == set(re.findall(r"^(?:GET|POST) +(/v1/\S+)", PAGE, re.MULTILINE))
+    assert known == set(re.findall(r"^(?:GET|POST|DELETE) +(/v1/\S+)", PAGE, re.MULTILINE))
     assert all(f"`{status}`" in PAGE for status in Simulation.Status.values)
 
 

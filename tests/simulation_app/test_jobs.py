@@ -227,7 +227,11 @@ def test_the_api(shop: None, committed_api: Api, monkeypatch: pytest.MonkeyPatch
     check_envelope(committed_api("GET", f"{path}/customers"), 409, "simulation_not_done")
     do(Simulation.objects.get(pk=pk))
     told = committed_api("GET", path).json()
-    assert (told["status"], told["available_actions"], told["progress"]) == ("done", [], {"events": 12, "replayed": 12})
+    assert (told["status"], told["available_actions"], told["progress"]) == (
+        "done",
+        ["delete"],
+        {"events": 12, "replayed": 12},
+    )
     assert [one["customer"] for one in told["result"]["customers"]] == list(KEYS)
     assert told["result"]["customers"][0]["before"] == {
         "outcomes": 1, "reversed": 1, "unpriced": 0, "revenue": {"USD": "10.00"},
@@ -250,7 +254,7 @@ def test_cancelling_by_the_api(shop: None, committed_api: Api, monkeypatch: pyte
     monkeypatch.setattr(tasks, "begin", lambda _: None)
     made = committed_api("POST", "/v1/simulations", SPAN).json()
     told = committed_api("POST", f"/v1/simulations/{made['id']}/cancel", {}).json()
-    assert (told["status"], told["available_actions"]) == ("cancelled", [])
+    assert (told["status"], told["available_actions"]) == ("cancelled", ["delete"])
     check_envelope(committed_api("GET", "/v1/simulations/sim_none"), 404, "not_found")
 
 
@@ -269,3 +273,42 @@ def test_refusals(shop: None, committed_api: Api, question: Any, code: str, path
     error = check_envelope(committed_api("POST", "/v1/simulations", question), 422, code)
     assert path in [one["path"] for one in error["details"]]
     assert not Simulation.objects.exists()
+
+
+# --- How long results are kept ----------------------------------------------------------------------------------------
+
+
+def test_what_has_ended_can_be_deleted(shop: None, committed_api: Api) -> None:
+    found = create()
+    path = f"/v1/simulations/{found.public_id}"
+    check_envelope(committed_api("DELETE", path), 409, "simulation_runs")
+    do(found)
+    assert committed_api("DELETE", path).status_code == 204
+    check_envelope(committed_api("GET", path), 404, "not_found")
+    check_envelope(committed_api("DELETE", path), 404, "not_found")
+    assert not Simulation.objects.exists() and not Part.objects.exists() and not CellRow.objects.exists()
+
+
+def test_what_ended_long_ago_goes_by_itself(shop: None, settings: Any) -> None:
+    kept, old, waiting = create(), create(), create()
+    for one in (kept, old):
+        do(one)
+    Simulation.objects.filter(pk=kept.pk).update(finished_at=NOW - timedelta(days=89))
+    Simulation.objects.filter(pk=old.pk).update(finished_at=NOW - timedelta(days=91))
+    Simulation.objects.filter(pk=waiting.pk).update(created_at=NOW - timedelta(days=200))
+    settings.SIMULATION_DAYS = 0
+    assert jobs.delete_old(NOW) == 0, "kept for ever"
+    settings.SIMULATION_DAYS = 90
+    assert jobs.delete_old(NOW) == 1
+    assert set(Simulation.objects.values_list("pk", flat=True)) == {kept.pk, waiting.pk}
+    assert {one.simulation_id for one in CellRow.objects.all()} == {kept.pk}
+
+
+def test_one_that_is_deleted_while_messages_of_it_come(shop: None) -> None:
+    found, begun = create(), create()
+    parts = jobs.split(begun.pk)
+    for one in (found, begun):
+        jobs.cancel(one.pk, now=NOW)
+        jobs.delete(one.pk)
+    assert jobs.split(found.pk) == []
+    assert [jobs.work(part) for part in parts] == [False, False] and not jobs.finish(begun.pk, now=NOW)

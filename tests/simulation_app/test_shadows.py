@@ -444,12 +444,35 @@ def test_the_api(shop: None, committed_api: Api) -> None:
     assert committed_api("GET", "/v1/simulations").json()["data"] == []
     [listed] = committed_api("GET", "/v1/shadows?status=running").json()["data"]
     assert listed == {name: value for name, value in told.items() if name not in ("look", "days", "result")}
+    check_envelope(committed_api("DELETE", path), 409, "shadow_runs")
+    check_envelope(committed_api("DELETE", f"/v1/simulations/{told['look']}"), 409, "look_of_a_shadow")
     stopped = committed_api("POST", f"{path}/stop", {}).json()
-    assert (stopped["status"], stopped["available_actions"], stopped["next_look_at"]) == ("stopped", [], None)
+    assert (stopped["status"], stopped["available_actions"], stopped["next_look_at"]) == ("stopped", ["delete"], None)
     assert stopped["result"] == told["result"]
     assert committed_api("GET", "/v1/shadows?status=running").json()["data"] == []
     check_envelope(committed_api("POST", "/v1/shadows", {"name": "longer", **draft}), 409, "shadow_exists")
     check_envelope(committed_api("GET", "/v1/shadows/shd_none"), 404, "not_found")
+    assert committed_api("DELETE", path).status_code == 204
+    check_envelope(committed_api("GET", path), 404, "not_found")
+    assert not Shadow.objects.exists() and not Day.objects.exists() and not Simulation.objects.exists()
+
+
+def test_those_that_were_stopped_long_ago_go_by_themselves(shop: None, settings: Any) -> None:
+    running, stopped = (
+        shadows.create({"name": name, "condition": LONGER, "from": START}, by="tests", now=NOW) for name in "rs"
+    )
+    look(stopped, NOW)
+    shadows.stop(stopped.pk, now=NOW)
+    settings.SIMULATION_DAYS = 90
+    later = NOW + timedelta(days=91)
+    assert (shadows.delete_old(NOW + timedelta(days=90)), jobs.delete_old(later)) == (0, 0), "a look stays with its own"
+    settings.SIMULATION_DAYS = 0
+    assert shadows.delete_old(later) == 0
+    settings.SIMULATION_DAYS = 90
+    with freeze_time(later):
+        tasks.delete_old()
+    assert [one.pk for one in Shadow.objects.all()] == [running.pk]
+    assert not Simulation.objects.filter(shadow=stopped.pk).exists()
 
 
 def test_it_starts_now_where_no_start_is_given(shop: None, committed_api: Api) -> None:

@@ -11,8 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from access.errors import ApiError
-from contracts.models import Customer
-from simulation.forecast import Forecast, forecast, forecast_json, past_of_everybody
+from simulation.forecast import forecast_json, forecasts, past_of_everybody, with_contracts
 from simulation.reading import snapshot
 
 
@@ -30,30 +29,17 @@ class Command(BaseCommand):
         now = timezone.now()
         with snapshot():
             past = past_of_everybody(now)
-            if options["customer"] is not None:
-                try:
-                    found = [forecast(options["customer"], now=now, past=past)]
-                except ApiError as error:
-                    raise CommandError(error.message) from None
-            else:
-                found = _of_all(now, past)
+            one = options["customer"]
+            try:
+                keys = with_contracts() if one is None else [one]
+                found = forecasts(keys, now=now, past=past, strict=one is not None)
+            except ApiError as error:
+                raise CommandError(error.message) from None
             told = [forecast_json(one) for one in found]
         if options["json"]:
             self.stdout.write(json.dumps(told, indent=2, ensure_ascii=False))
         else:
             _print(told, self.stdout)
-
-
-def _of_all(now: Any, past: Any) -> list[Forecast]:
-    found = []
-    keys = Customer.objects.filter(contracts__isnull=False).distinct().order_by("key").values_list("key", flat=True)
-    for key in keys:
-        try:
-            found.append(forecast(key, now=now, past=past))
-        except ApiError as error:
-            if error.code != "no_contract":
-                raise
-    return found
 
 
 def _print(told: list[dict[str, Any]], out: Any) -> None:
