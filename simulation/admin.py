@@ -183,7 +183,7 @@ class ShadowAdmin(Creating, Asks, ModelAdmin):
     ) -> HttpResponse:
         """The draft, its running difference day by day, and what the last look found."""
         found = self._found(request, object_id)
-        look = shadows.last_look(found)
+        look, days = shadows.last_look(found), days_json(found)
         context = {
             **self.admin_site.each_context(request),
             "title": f"Shadow {found.name}",
@@ -193,7 +193,8 @@ class ShadowAdmin(Creating, Asks, ModelAdmin):
             "stop": reverse("admin:simulation_shadow_stop", args=[found.pk]),
             "may_remove": found.status == Shadow.Status.STOPPED and self.has_act_permission(request),
             "remove": reverse("admin:simulation_shadow_remove", args=[found.pk]),
-            "day_charts": day_charts(days) if (days := days_json(found)) else [],
+            "day_charts": day_charts(days) if days else [],
+            "days": [line for one in days for line in lines(one["day"], one)],
         }
         if look is not None:
             context |= page_context(look)

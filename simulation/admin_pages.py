@@ -97,12 +97,13 @@ def day_charts(days: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     currency.
     """
     labels = [one["day"] for one in days]
+    kind = "line" if len(days) > 1 else "bar"  # a line of one point is not seen
     counts = [str(one["difference"]["outcomes"]) for one in days]
-    charts = [chart("Running difference of outcomes, by day", "line", labels, [("outcomes", counts, TRIED)])]
+    charts = [chart("Running difference of outcomes, by day", kind, labels, [("outcomes", counts, TRIED)])]
     for currency in sorted({currency for one in days for currency in one["difference"]["revenue"]}):
         amounts = [one["difference"]["revenue"].get(currency, "0") for one in days]
         title = f"Running difference of revenue, by day, {currency}"
-        charts.append(chart(title, "line", labels, [("revenue", amounts, TRIED)]))
+        charts.append(chart(title, kind, labels, [("revenue", amounts, TRIED)]))
     return charts
 
 

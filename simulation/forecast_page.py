@@ -21,7 +21,7 @@ CURVES = 6
 """Conditions that are drawn: those with the longest past."""
 AGES = [f"{100 * bucket // BUCKETS} %" for bucket in range(BUCKETS)]
 
-LOW, HIGH = "#c4b5fd", "#5b21b6"
+LOW, HIGH = "#c4b5fd", "#d946ef"
 
 
 def page_context(customer: str | None, now: datetime) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _charts(told: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             ("high", "high", HIGH),
         ]
         sets = [(label, [one[name] or "0" for one in mine[:DRAWN]], colour) for name, label, colour in bars]
-        title = f"Running periods, {currency}: confirmed grey; low, expected and high in violet"
+        title = f"Running periods, {currency}: confirmed grey, low pale, expected violet, high pink"
         yield chart(title, "bar", [one["customer"] for one in mine[:DRAWN]], sets)
 
 
@@ -137,7 +137,7 @@ def _curves(tables: Sequence[tuple[int, LifeTable]], slugs: Mapping[int, str]) -
             ("rate", [_percent(one.expected) for one in found], TRIED),
             ("high", [_percent(one.high) for one in found], HIGH),
         ]
-        title = f"{slugs[condition]}: percent confirmed of those that survived so much of their window"
+        title = f"{slugs[condition]}: percent confirmed of those that survived so much of their window; low pale, high pink"
         yield chart(title, "line", AGES, sets)
 
 
