@@ -137,7 +137,7 @@ def _curves(tables: Sequence[tuple[int, LifeTable]], slugs: Mapping[int, str]) -
             ("rate", [_percent(one.expected) for one in found], TRIED),
             ("high", [_percent(one.high) for one in found], HIGH),
         ]
-        title = f"{slugs[condition]}: percent confirmed of those that survived so much of their window; low pale, high pink"
+        title = f"{slugs[condition]}: percent confirmed, by the part of the window survived; low pale, high pink"
         yield chart(title, "line", AGES, sets)
 
 
