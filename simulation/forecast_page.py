@@ -2,9 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+
+from django.db import connection
 
 from contracts.domain import money
 from contracts.models import Condition
@@ -28,7 +31,8 @@ def page_context(customer: str | None, now: datetime) -> dict[str, Any]:
     """What the template `simulation/forecast.html` shows, of one customer (a key) or of all. Reads inside a snapshot of
     its own. ApiError 404 where that customer is not there or has no contract now.
     """
-    with snapshot():
+    # Inside somebody's transaction it reads what that one sees.
+    with nullcontext() if connection.in_atomic_block else snapshot():
         past = past_of_everybody(now)
         keys = with_contracts() if customer is None else [customer]
         found = forecasts(keys[:MOST], now=now, past=past, strict=customer is not None)

@@ -34,9 +34,11 @@ log = structlog.get_logger(__name__)
 
 EVENTS_A_PART = 500_000
 FEWEST_A_PART = 20_000
-"""Smaller parts cost more than they share out: each reads the terms, and looks through the events of its customers."""
-PARTS = 8
-"""So many parts at least, where there are events and customers enough: workers end together, nearly."""
+"""Each part reads the terms."""
+LEAST_PARTS, MOST_PARTS = 6, 24
+"""How many parts there are at least, where there are events and customers enough, so that workers end together; and at
+most, by and large: each looks through the table of events for those of its customers.
+"""
 CUSTOMERS_A_PART = 2_000
 SILENCE = timedelta(minutes=10)
 """A worker that has told nothing for so long has died: PostgreSQL may sort for minutes before the first event."""
@@ -151,7 +153,8 @@ def _shares(customers: dict[int, str], events: dict[int, int]) -> Iterator[dict[
     """By id, as text, the customers of each part. The largest come first: what is begun last is short, so that nobody
     waits long for the last worker.
     """
-    most = min(EVENTS_A_PART, max(FEWEST_A_PART, sum(events.values()) // PARTS))
+    total = sum(events.values())
+    most = max(total // MOST_PARTS, min(EVENTS_A_PART, max(FEWEST_A_PART, total // LEAST_PARTS)))
     share: dict[str, str] = {}
     size = 0
     for customer in sorted(customers, key=lambda one: -events.get(one, 0)):

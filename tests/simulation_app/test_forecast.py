@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from freezegun import freeze_time
 
 from contracts import models
 from invoicing import billing
@@ -80,6 +82,38 @@ def test_by_hand(world: World) -> None:
     assert ages == [(0, 100, "0.6000"), (20, 80, "0.7500"), (40, 80, "0.7500"), (60, 80, "0.7500"), (80, 80, "0.7500")]
     # Wilson's interval of 60 in 100.
     assert row["by_age"][0]["rate"] == {"low": "0.5020", "expected": "0.6000", "high": "0.6906"}
+
+
+def test_the_page_adds_up_what_is_told_of_each(world: World, admin_client: Client) -> None:
+    page = "/admin/simulation/simulation/forecast/"
+    assert "No customer has a contract now" in admin_client.get(page).content.decode()
+    for n, key in enumerate(("acme", "globex"), start=1):
+        deal = deal_of(world, key)
+        kept(deal, "ticket", 25)
+        lost(deal, "ticket", 5 * n, 3)
+        deal.settled("ticket", n, at("2026-03-10"))
+        deal.provisional("ticket", 3, NOW + timedelta(hours=36))
+    with freeze_time(NOW):
+        shown = admin_client.get(page)
+        one = admin_client.get(page, {"customer": "globex"})
+        nobody = admin_client.get(page, {"customer": "nobody"})
+    each = [told("acme"), told("globex")]
+    [total] = shown.context["totals"]
+    for name in ("confirmed", "low", "expected", "high", "if_all_confirmed"):
+        assert Decimal(total[name]) == sum(Decimal(body[name]) for body in each), name
+    assert [row["customer"] for row in shown.context["customers"]] == ["acme", "globex"]
+    assert [row["amounts"][2] for row in shown.context["customers"]] == [body["expected"] for body in each]
+    # 53 of 68 were confirmed in the end, and all 15 others lost in the first fifth.
+    [rates] = shown.context["rates"]
+    assert (rates["past"], rates["confirmed"]) == ("68", "53")
+    assert rates["by_age"][0].startswith("77.9 % (") and rates["by_age"][1].startswith("100.0 % (")
+    bars, curve = shown.context["charts"]
+    [confirmed, *_] = json.loads(bars["data"])["datasets"]
+    assert sorted(confirmed["data"]) == ["10.00", "20.00"]
+    assert json.loads(curve["data"])["datasets"][1]["data"] == ["77.94", "100.00", "100.00", "100.00", "100.00"]
+    assert [row["customer"] for row in one.context["customers"]] == ["globex"]
+    assert one.context["totals"][0]["expected"] == each[1]["expected"]
+    assert "There is no customer" in nobody.context["problem"]
 
 
 def test_windows_that_are_not_over_say_nothing(world: World) -> None:

@@ -275,6 +275,24 @@ def test_refusals(shop: None, committed_api: Api, question: Any, code: str, path
     assert not Simulation.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("events", "sizes"),
+    [
+        ([5, 9_000, 0, 9_000], [18_000 + 5]),  # not worth sharing out
+        ([10_000] * 60, [100_000] * 6),
+        ([50_000, 900_000, 50_000, 200_000], [900_000, 200_000, 100_000]),
+        ([100_000] * 120, [500_000] * 24),
+        ([1_000_000] * 100, [4_000_000] * 25),
+    ],
+)
+def test_parts_are_shared_out_by_size(events: list[int], sizes: list[int]) -> None:
+    customers = {pk: f"c{pk}" for pk in range(len(events))}
+    counted = {pk: n for pk, n in enumerate(events) if n}
+    parts = list(jobs._shares(customers, counted))
+    assert [sum(counted.get(int(pk), 0) for pk in part) for part in parts] == sizes
+    assert {int(pk): key for part in parts for pk, key in part.items()} == customers
+
+
 # --- How long results are kept ----------------------------------------------------------------------------------------
 
 
