@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 EVENTS_A_PART = 500_000
 FEWEST_A_PART = 20_000
 """Each part reads the terms."""
-LEAST_PARTS, MOST_PARTS = 6, 24
+LEAST_PARTS, MOST_PARTS = 4, 24
 """How many parts there are at least, where there are events and customers enough, so that workers end together; and at
 most, by and large: each looks through the table of events for those of its customers.
 """
