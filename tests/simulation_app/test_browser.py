@@ -13,6 +13,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 
 from access.times import format_rfc3339
+from outcomes import event_types
 from outcomes.evaluation import evaluate_waiting
 from settlement.sweep import settle_due
 from simulation import jobs, shadows
@@ -45,6 +46,7 @@ def petra(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
     hours and ten after 30; three of today are in their window yet.
     """
     with committed_rows(django_db_blocker), override_settings(MAX_EVENT_AGE_DAYS=10_000):
+        event_types.forget()  # those of the tests before, whose rows are gone
         open_shop("acme", "globex")
         now = timezone.now()
         told = []
