@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -118,6 +118,11 @@ def _sum(rows: QuerySet[Any], column: str) -> Coalesce:
     return Coalesce(Subquery(summed.values("total")), 0, output_field=BigIntegerField())
 
 
+def _due_minor(invoice: Any) -> int:
+    """What is still to be paid of an invoice of the list, in minor units."""
+    return lifecycle.due_minor(invoice.status, invoice.total_minor, invoice.applied_minor)
+
+
 @admin.register(Invoice)
 class InvoiceAdmin(Asks, ModelAdmin):
     list_display = [
@@ -149,6 +154,12 @@ class InvoiceAdmin(Asks, ModelAdmin):
     actions_detail = ["issue_this", "mark_paid_this", "mark_uncollectible_this", "void_this", "goodwill_this"]
 
     # --- What is shown ------------------------------------------------------------------------------------------------
+
+    amounts: ClassVar = {
+        "total": lambda invoice: (invoice.total_minor, invoice.currency),
+        "credited": lambda invoice: (invoice.credited_minor, invoice.currency),
+        "due": lambda invoice: (_due_minor(invoice), invoice.currency),
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
         # One query for a page of the list, whatever its length.
@@ -197,8 +208,7 @@ class InvoiceAdmin(Asks, ModelAdmin):
 
     @display(description="Due")
     def due(self, invoice: Any) -> str:
-        due = lifecycle.due_minor(invoice.status, invoice.total_minor, invoice.applied_minor)
-        return texts.amount(due, invoice.currency)
+        return texts.amount(_due_minor(invoice), invoice.currency)
 
     @display(description="PDF")
     def pdf_link(self, invoice: Invoice) -> str:

@@ -4,7 +4,7 @@ own, and go through the same use cases as the API.
 
 from collections.abc import Collection
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
@@ -206,6 +206,11 @@ class CreditNoteAdmin(Asks, ModelAdmin):
     actions_detail = ["approve_this", "refund_this", "discard_this"]
 
     # --- What is shown ------------------------------------------------------------------------------------------------
+
+    amounts: ClassVar = {
+        "total": lambda note: (note.total_minor, note.currency),
+        "remaining": lambda note: None if note.status == CreditNote.Status.DRAFT else (note.free, note.currency),
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditNote]:
         # As `credit.FREE`, but looked up for the notes of one page.
