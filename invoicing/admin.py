@@ -24,7 +24,7 @@ from access.errors import ApiError
 from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.roles import may
-from invoicing import credit, pdf, queries, second_person, texts
+from invoicing import credit, customer_sections, outcome_marks, pdf, queries, second_person, texts
 from invoicing.admin_credit_notes import (
     AMOUNT,
     REASON,
@@ -49,6 +49,8 @@ from invoicing.models import (
 from invoicing.payment import mark_paid, mark_uncollectible
 from invoicing.refusals import actions_of
 from invoicing.void import void
+
+__all__ = ["outcome_marks"]  # registers its own
 
 
 class Step(NamedTuple):
@@ -218,7 +220,12 @@ class InvoiceAdmin(Asks, ModelAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.pdf_view)
-        return [path("<uuid:pk>/pdf/", view, name="invoicing_invoice_pdf"), *super().get_urls()]
+        running = self.admin_site.admin_view(customer_sections.running_page)
+        return [
+            path("<uuid:pk>/pdf/", view, name="invoicing_invoice_pdf"),
+            path("running/<path:key>/", running, name="invoicing_invoice_running"),
+            *super().get_urls(),
+        ]
 
     def pdf_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """The PDF, for who may see the invoice."""
