@@ -108,6 +108,7 @@ class CustomerAdmin(Creating, ModelAdmin):
     list_select_related = ("test_clock",)
     search_fields = ("key", "name", "email")
     ordering = ("key",)
+    change_form_outer_before_template = "contracts/customer_nav.html"
     change_form_outer_after_template = "contracts/customer_sections.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:

@@ -76,7 +76,7 @@ def sections(customer: Customer, request: HttpRequest) -> list[Section]:
 
 
 def link(address: str, text: Any) -> SafeString:
-    return format_html('<a class="text-primary-600 underline dark:text-primary-500" href="{}">{}</a>', address, text)
+    return format_html('<a class="text-primary-600 underline dark:text-primary-400" href="{}">{}</a>', address, text)
 
 
 def page(row: Any, text: Any) -> SafeString:
@@ -142,8 +142,8 @@ def _contract(looking: Looking) -> Section | None:
         ("Its prices", prices_html(card_version, card_version.currency) or "none"),
         ("Prices of its own", prices_html(version, running.currency) or "none: the rate card's"),
         ("Other terms of money", money_html(version)),
-        ("Settlement windows of its own", own_windows_html(version)),
-        ("Pinned versions of conditions", pinned_html(version)),
+        ("Own settlement windows", own_windows_html(version)),
+        ("Pinned conditions", pinned_html(version)),
         ("Late evidence", version.get_late_evidence_display()),
         ("Collected", version.get_collection_method_display()),
         ("Invoiced elsewhere", version.get_pass_on_display()),

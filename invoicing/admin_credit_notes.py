@@ -27,6 +27,7 @@ from access.readonly import ReadOnly
 from access.roles import may
 from contracts.models import Contract, Customer
 from invoicing import credit, credit_notes, texts
+from invoicing.admin_files import WithFiles
 from invoicing.domain import lifecycle
 from invoicing.models import CreditAllocation, CreditApplication, CreditNote, InvoiceLine
 from outcomes.models import Outcome
@@ -189,7 +190,7 @@ _ACTIONS = {
 
 
 @admin.register(CreditNote)
-class CreditNoteAdmin(Asks, ModelAdmin):
+class CreditNoteAdmin(WithFiles, Asks, ModelAdmin):
     list_display = ["name", "customer", "kind", "state", "total", "remaining", "reason", "issued_at"]
     list_filter = ["status", "kind", "destination", CurrencyFilter]
     list_select_related = ["customer"]
@@ -200,7 +201,7 @@ class CreditNoteAdmin(Asks, ModelAdmin):
     inlines = [LineInline, AllocationInline, ApplicationInline]
     fields = [
         "name", "customer", "kind", "status", "reason", "subtotal", "tax", "total", "remaining", "destination",
-        "taken_back", "contract", "created_by", "created_at", "issued_at", "content_hash",
+        "taken_back", "contract", "created_by", "created_at", "issued_at", "content_hash", "files",
     ]  # fmt: skip
     readonly_fields = fields
     actions_detail = ["approve_this", "refund_this", "discard_this"]

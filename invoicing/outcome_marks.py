@@ -47,7 +47,7 @@ def _link(document: Invoice | CreditNote) -> SafeString:
     options = document._meta
     address = reverse(f"admin:{options.app_label}_{options.model_name}_change", args=[document.pk])
     name = f"{options.verbose_name} {document}"
-    return format_html('<a class="text-primary-600 underline dark:text-primary-500" href="{}">{}</a>', address, name)
+    return format_html('<a class="text-primary-600 underline dark:text-primary-400" href="{}">{}</a>', address, name)
 
 
 OUTCOME_MARKS.append(documents)

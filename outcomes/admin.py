@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -22,7 +23,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from access import ids, trail
-from access.asking import Asked, ask
+from access.asking import Asked, ask, entered
 from access.lists import KEYS, ModelAdmin
 from access.readonly import ReadOnly
 from contracts.clocks import now_of
@@ -500,7 +501,33 @@ class ImportAdmin(ReadOnly, ModelAdmin):
               "waiting_link", "waiting_actions", "held", "public_id")  # fmt: skip
     readonly_fields = fields
     inlines = (ImportFileInline,)
+    actions_list = ("open_one",)
     actions_detail = ("close_this",)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.open_view)
+        return [path("open/", view, name="outcomes_import_open"), *super().get_urls()]
+
+    @action(description="Open an import", permissions=["handle"])
+    def open_one(self, request: HttpRequest) -> HttpResponse:
+        return redirect("admin:outcomes_import_open")
+
+    def open_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for its name; only the POST of that page opens one."""
+        if not self.has_handle_permission(request):
+            raise PermissionDenied
+        name = Asked("name", "Name", "What it brings, for those who look later.", max_length=255)
+        back, problem = reverse("admin:outcomes_import_changelist"), ""
+        if request.method == "POST":
+            given, problem = entered(request, [name])
+            if not problem:
+                with transaction.atomic():
+                    found = imports.open_import(name=given["name"], now=timezone.now())
+                    self.log_addition(request, found, "Opened.")
+                messages.info(request, "Opened: send its events with its id in the header Import, then close it.")
+                return redirect("admin:outcomes_import_change", found.pk)
+        facts = ["Its events may be of any age. Customers that they touch do not settle until it is closed."]
+        return ask(self, request, "Open an import?", facts, "Open", back, inputs=[name], problem=problem)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Import]:
         return imports.with_progress(super().get_queryset(request))

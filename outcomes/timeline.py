@@ -72,7 +72,7 @@ def life_of(outcome: Outcome, user: Any) -> Life:
 
 def event_link(seq: int, text: str) -> SafeString:
     address = reverse("admin:outcomes_event_change", args=[seq])
-    return format_html('<a class="text-primary-600 underline dark:text-primary-500" href="{}">{}</a>', address, text)
+    return format_html('<a class="text-primary-600 underline dark:text-primary-400" href="{}">{}</a>', address, text)
 
 
 def _own(outcome: Outcome) -> Life:

@@ -331,7 +331,7 @@ def holds_and_disputes(outcome: Outcome) -> SafeString:
     if outcome.state in states.DISPUTABLE:
         ways.append(("Dispute it", f"{reverse('admin:settlement_dispute_raise')}?outcome={outcome.pk}"))
     lines.append(format_html_join(" · ", "{}", ((_link(address, text),) for text, address in ways)))
-    return format_html_join("", "<div>{}</div>", ((line,) for line in lines))
+    return format_html_join("", '<div class="py-1">{}</div>', ((line,) for line in lines))
 
 
 def obstacles(outcome: Outcome, user: Any) -> Life:
