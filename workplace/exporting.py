@@ -129,8 +129,13 @@ def rows(model_admin: ModelAdmin, request: HttpRequest, queryset: Any) -> Iterat
     """
     columns = columns_of(model_admin, request)
     yield [exporting.text_cell(column.head) for column in columns]
-    for row in queryset.iterator(chunk_size=AT_ONCE):
-        yield [column.of(row) for column in columns]
+    prepare = getattr(model_admin, "prepare", None)  # what a list puts on the rows of a page
+    found = queryset.iterator(chunk_size=AT_ONCE)
+    while portion := list(islice(found, AT_ONCE)):
+        if prepare is not None:
+            prepare(portion)
+        for row in portion:
+            yield [column.of(row) for column in columns]
 
 
 def pieces(cells: Iterable[list[str]]) -> Iterator[str]:
