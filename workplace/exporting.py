@@ -14,8 +14,10 @@ import html
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
+from datetime import datetime
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from django.contrib import admin, messages
@@ -23,7 +25,7 @@ from django.contrib.admin import ModelAdmin
 from django.contrib.admin.exceptions import DisallowedModelAdminLookup
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field, lookup_field
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist, PermissionDenied
 from django.db.models import DateTimeField, Field, Model
 from django.http import HttpRequest, HttpResponseNotAllowed, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -160,7 +162,7 @@ def columns_of(model_admin: ModelAdmin, request: HttpRequest) -> list[Column]:
         found.append(
             Column(label, partial(_amount, amounts[name]))
             if name in amounts
-            else Column(label, partial(_shown, model_admin, name))
+            else Column(label, _shown(model_admin, name))
         )
         if name == "customer" and hasattr(model, "customer"):
             found.append(Column("Customer key", _customer_key))
@@ -169,7 +171,7 @@ def columns_of(model_admin: ModelAdmin, request: HttpRequest) -> list[Column]:
         found.append(Column("Currency", partial(_currency, used)))
     for field in model._meta.concrete_fields:
         if isinstance(field, DateTimeField) and field.name not in listed:
-            found.append(Column(field.name, partial(_shown, model_admin, field.name)))
+            found.append(Column(field.name, _shown(model_admin, field.name)))
     return found
 
 
@@ -194,18 +196,41 @@ def _currency(amounts: list[Callable[[Any], tuple[int, str] | None]], row: Any) 
     return next((found[1] for of in amounts if (found := of(row)) is not None), "")
 
 
-def _shown(model_admin: ModelAdmin, name: str, row: Any) -> str:
-    """What the list shows of a row, as plain text or as a figure."""
+def _shown(model_admin: ModelAdmin, name: str) -> Callable[[Any], str]:
+    """What the list shows of a row, as plain text or as a figure. What there is to find out of a column is found out
+    once, as there are millions of rows.
+    """
+    get, said = _getter(model_admin, name)
+
+    def shown(row: Any) -> str:
+        try:
+            value = get(row)
+        except ObjectDoesNotExist:
+            return ""
+        if said is not None:
+            value = said.get(value, value)
+        if value is None or isinstance(value, datetime):
+            return exporting.cell(value)
+        if isinstance(value, tuple) and len(value) == 2:  # a label: what it stands for, and what it says
+            value = value[1]
+        if isinstance(value, list | tuple):
+            value = ", ".join(map(str, value))
+        if isinstance(value, SafeString):
+            value = html.unescape(strip_tags(_BETWEEN.sub("; <p", value))).strip()
+        return "" if value in _NOTHING else exporting.cell(value)
+
+    return shown
+
+
+def _getter(model_admin: ModelAdmin, name: str) -> tuple[Callable[[Any], Any], dict[Any, Any] | None]:
+    """How a column's value is got of a row, in the order in which Django's lists look; and what choices say."""
     try:
-        field, _, value = lookup_field(name, row, model_admin)
-    except ObjectDoesNotExist:
-        return ""
-    if isinstance(field, Field) and field.flatchoices:
-        value = dict(field.flatchoices).get(value, value)
-    if isinstance(value, tuple) and len(value) == 2:  # a label: what it stands for, and what it says
-        value = value[1]
-    if isinstance(value, list | tuple):
-        value = ", ".join(map(str, value))
-    if isinstance(value, SafeString):
-        value = html.unescape(strip_tags(_BETWEEN.sub("; <p", value))).strip()
-    return "" if value in _NOTHING else exporting.cell(value)
+        field = model_admin.model._meta.get_field(name)
+    except FieldDoesNotExist:
+        field = None
+    if isinstance(field, Field) and field.name == name:
+        return attrgetter(name), dict(field.flatchoices) if field.flatchoices else None
+    if name != "__str__" and hasattr(model_admin, name):
+        own: Callable[[Any], Any] = getattr(model_admin, name)
+        return own, None
+    return lambda row: lookup_field(name, row, model_admin)[2], None
