@@ -10,6 +10,7 @@ from contracts.models import Condition
 from outcomes.models import Event, InboxItem, Journal, Outcome, State
 
 DAYS: Final = 30
+INBOX: Final = 100
 MOST: Final = 10_000
 """So many of a customer's newest outcomes, and of all newest events, are looked at."""
 
@@ -82,9 +83,12 @@ def _events(looking: Looking) -> Section | None:
         cursor.execute(_ACCEPTED_LAST, {"customer": customer.pk, "most": MOST, "newest": NEWEST})
         lately = [seq for (seq,) in cursor.fetchall()]
     rows = Event.objects.filter(seq__in={*lately, *behind}).order_by("-seq")[:NEWEST]
-    waiting = InboxItem.objects.filter(customer_key=customer.key, status=InboxItem.Status.WAITING)
-    count = len(waiting.order_by()[: NEWEST**2 + 1].values_list("pk", flat=True))
-    inbox = f"{counted(count, NEWEST**2)} wait in the inbox" if count else ""
+    links = []
+    if looking.may("outcomes.view_inboxitem"):
+        waiting = InboxItem.objects.filter(customer_key=customer.key, status=InboxItem.Status.WAITING)
+        count = len(waiting.order_by()[: INBOX + 1].values_list("pk", flat=True))
+        if count:
+            links = [(f"{counted(count, INBOX)} in the inbox", listed("outcomes_inboxitem", q=customer.key))]
     return Section(
         "events",
         "Newest events",
@@ -95,7 +99,7 @@ def _events(looking: Looking) -> Section | None:
             if one.customer_id == customer.pk
         ],
         nothing="None among those accepted last, and none behind an outcome.",
-        links=[(inbox, listed("outcomes_inboxitem", q=customer.key))] if inbox else (),
+        links=links,
     )
 
 

@@ -119,9 +119,13 @@ def _patiently(
     """What is found within `PATIENCE_MS`; else a line that says that it was given up."""
     try:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [f"{PATIENCE_MS}ms"])
+            cursor.execute(
+                "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)",
+                [str(PATIENCE_MS)],
+            )
+            before, _ = cursor.fetchone()
             results = list(look(user, term))
-            cursor.execute("SELECT set_config('statement_timeout', '0', true)")
+            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
         return results
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlstate", "") != "57014":  # query_canceled

@@ -114,7 +114,7 @@ def test_everything_about_a_customer(busy: Customer) -> None:
     assert "It was spam" in found["disputes"] and "A new owner" in found["holds"]
     assert "cus_9" in found["stripe"] and "No address" in found["stripe"]
     assert "active" in found["portal"] and "Revoke" in found["portal"]
-    assert "e-7" in found["events"] and "1 wait in the inbox" in found["events"]
+    assert "e-7" in found["events"] and "1 in the inbox" in found["events"]
     assert "provisional → confirmed" in found["journal"]
 
 

@@ -193,7 +193,7 @@ def test_it_is_for_who_sees_the_list_and_by_post_alone(issued: Invoice) -> None:
 
 def test_memory_is_flat(issued: Invoice, owner: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight times the rows take no more memory: rows are let go of as they are written."""
-    monkeypatch.setattr(lists, "AT_ONCE", 100)
+    monkeypatch.setattr(lists, "AT_ONCE", 50)
     model = Outcome.objects.order_by("id")[0]
 
     def more(count: int) -> None:
@@ -214,9 +214,9 @@ def test_memory_is_flat(issued: Invoice, owner: Client, world: World, monkeypatc
         return lines, highest
 
     peak()  # what is made once
-    more(300)
+    more(150)
     few, low = peak()
-    more(2100)
+    more(1050)
     many, high = peak()
     assert many > few * 7
     assert high < low * 1.3, (few, low, many, high)
