@@ -173,4 +173,4 @@ def _change(before: int, now: int) -> str:
         return "the same"
     if before <= 0:
         return "–"
-    return f"{round(Decimal(now - before) * 100 / before):+,} %"
+    return f"{(200 * (now - before) + before) // (2 * before):+,} %"
