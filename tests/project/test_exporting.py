@@ -194,6 +194,7 @@ def test_it_is_for_who_sees_the_list_and_by_post_alone(issued: Invoice) -> None:
 def test_memory_is_flat(issued: Invoice, owner: Client, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight times the rows take no more memory: rows are let go of as they are written."""
     monkeypatch.setattr(lists, "AT_ONCE", 50)
+    monkeypatch.setattr(lists, "LINES_AT_ONCE", 50)
     model = Outcome.objects.order_by("id")[0]
 
     def more(count: int) -> None:
