@@ -52,7 +52,7 @@ def ask(
     problem: str = "",
 ) -> HttpResponse:
     """The page. ``verb`` stands on its button, ``back`` is where the other button leads; ``problem`` says what was
-    wrong with what was entered, which stays in the inputs.
+    wrong with what was entered, which stays in the inputs. The address may say what stands there to begin with.
     """
     context = {
         **model_admin.admin_site.each_context(request),
@@ -61,7 +61,9 @@ def ask(
         "facts": [fact for fact in facts if fact],
         "verb": verb,
         "back": back,
-        "inputs": [one._asdict() | {"value": request.POST.get(one.name, "")} for one in inputs],
+        "inputs": [
+            one._asdict() | {"value": request.POST.get(one.name, request.GET.get(one.name, ""))} for one in inputs
+        ],
         "hidden": hidden,
         "problem": problem,
         "proof": proof.kind() if proof.is_asked(request) else "",

@@ -43,6 +43,8 @@ FREE: Final = frozenset(
         "contracts_testclock_add",
         "contracts_testclock_advance",
         "contracts_testclock_advance_this",
+        "saved_filters_remove",
+        "saved_filters_save",
         "simulation_simulation_add",
         "simulation_simulation_change",
         "simulation_simulation_cancel",

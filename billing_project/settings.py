@@ -451,7 +451,10 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("workplace/icon.svg")}],
     "DASHBOARD_CALLBACK": "workplace.front.callback",
-    "SIDEBAR": {"navigation": "workplace.menu.navigation"},
+    "SIDEBAR": {"navigation": "workplace.menu.navigation", "show_search": True, "command_search": True},
+    "SCRIPTS": [lambda request: static("workplace/palette.js")],
+    # Ctrl+K, on every page: customers, numbers, subjects, ids.
+    "COMMAND": {"search_callback": "workplace.search.found", "show_history": False},
     "LOGIN": {"form": "access.login.LoginForm"},
 }
 

@@ -9,14 +9,16 @@ from access.second_factor import second_factor
 from access.urls import end_of_api
 from payments.webhook_view import webhook
 from portal.urls import api_patterns as portal_api
-from workplace.views import refresh_view
+from workplace import exporting
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
-    path("admin/refresh", refresh_view, name="admin_front_refresh"),
     path("admin/queue/", include("workplace.queue_views")),
     path("admin/second-factor/", second_factor, name="second_factor"),
     path("admin/workbench/", include("workbench.urls")),
+    # Before the lists' own addresses, which take whatever follows for the id of a row.
+    path("admin/", include(exporting.patterns())),
+    path("admin/", include("workplace.urls")),
     path("admin/", admin.site.urls),
     path("portal/", include("portal.urls")),
     # Under no /v1/: Stripe has no API key.

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import StackedInline
 from unfold.decorators import action
@@ -18,10 +18,11 @@ from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.times import format_rfc3339
 from conditions_dsl.words import plain
-from contracts import agreed, durations, pins, queries, windows, wording
+from contracts import customer_page, durations, queries
 from contracts.admin_forms import CustomerForm, TaxRateForm, UseCaseForm
 from contracts.admin_pages import amend_page, contract_page, rate_card_page
 from contracts.admin_shown import card_context, contract_context
+from contracts.admin_words import money_html, own_windows_html, pinned_html, prices_html, starts
 from contracts.agreements import public_id
 from contracts.clocks import is_test, nows
 from contracts.models import (
@@ -34,7 +35,6 @@ from contracts.models import (
     RateCardVersion,
     TaxRate,
 )
-from contracts.prices import PriceFields, label, stored, unit_price_text
 
 
 class Creating(ReadOnly):
@@ -85,30 +85,6 @@ class ReadOnlyInline(ReadOnly, StackedInline):
     ordering = ("-number",)
 
 
-def prices_html(home: RateCardVersion | ContractVersion, currency: str) -> SafeString:
-    """The prices of a version as lines: ``price of … : first 100 at 2.00 USD, then at 1.50 USD``."""
-    return format_html_join(
-        "",
-        "<div>{}: <b>{}</b></div>",
-        ((label(price), _said(price, currency)) for price in stored(home)),
-    )
-
-
-def _said(price: PriceFields, currency: str) -> str:
-    return wording.price(price, lambda amount: f"{unit_price_text(amount, currency)} {currency}")
-
-
-def _shown_in(version: ContractVersion) -> wording.Show:
-    currency = version.contract.currency
-    return lambda amount: f"{unit_price_text(amount, currency)} {currency}"
-
-
-def starts(version: ConditionVersion | RateCardVersion) -> str:
-    if version.effective_from is None:
-        return "from the beginning of time"
-    return f"from {format_rfc3339(version.effective_from)}"
-
-
 class TestFilter(admin.SimpleListFilter):
     """Customers with a test clock, or those that are billed in earnest."""
 
@@ -132,9 +108,19 @@ class CustomerAdmin(Creating, ModelAdmin):
     list_select_related = ("test_clock",)
     search_fields = ("key", "name", "email")
     ordering = ("key",)
+    change_form_outer_before_template = "contracts/customer_nav.html"
+    change_form_outer_after_template = "contracts/customer_sections.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
         return queries.customers()
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """With everything about a customer that is there (`contracts.customer_page`)."""
+        customer = kwargs.get("obj")
+        if customer is not None:
+            context["customer_sections"] = customer_page.sections(customer, request)
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
 
     @admin.display(description="Test", boolean=True, ordering="test_clock")
     def test(self, customer: Customer) -> bool:
@@ -316,20 +302,15 @@ class ContractVersionInline(ReadOnlyInline):
 
     @admin.display(description="Settlement windows of its own")
     def own_windows(self, version: ContractVersion) -> SafeString | str:
-        own = format_html_join("", "<div>{}: <b>{}</b></div>", windows.texts(version).items())
-        return own or "none: the conditions'"
+        return own_windows_html(version)
 
     @admin.display(description="Pinned versions of conditions")
     def pinned(self, version: ContractVersion) -> SafeString | str:
-        own = format_html_join("", "<div>{}: <b>version {}</b></div>", pins.of_version(version).items())
-        return own or "none: those in force"
+        return pinned_html(version)
 
     @admin.display(description="Other terms of money")
     def money(self, version: ContractVersion) -> SafeString | str:
-        said = format_html_join(
-            "", "<div>{}: <b>{}</b></div>", wording.terms(agreed.stored(version), _shown_in(version))
-        )
-        return said or "none"
+        return money_html(version)
 
     @admin.display(description="Prices of its own")
     def prices(self, version: ContractVersion) -> SafeString | str:

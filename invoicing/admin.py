@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.options import InlineModelAdmin
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
@@ -24,7 +23,7 @@ from access.errors import ApiError
 from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.roles import may
-from invoicing import credit, pdf, queries, second_person, texts
+from invoicing import credit, customer_sections, one_off, outcome_marks, queries, second_person, texts
 from invoicing.admin_credit_notes import (
     AMOUNT,
     REASON,
@@ -35,6 +34,7 @@ from invoicing.admin_credit_notes import (
     LineInline,
     amount_of,
 )
+from invoicing.admin_files import WithFiles, review
 from invoicing.credit_notes import Goodwill, goodwill
 from invoicing.domain import lifecycle
 from invoicing.issue import issue
@@ -49,6 +49,8 @@ from invoicing.models import (
 from invoicing.payment import mark_paid, mark_uncollectible
 from invoicing.refusals import actions_of
 from invoicing.void import void
+
+__all__ = ["outcome_marks"]  # registers its own
 
 
 class Step(NamedTuple):
@@ -91,6 +93,7 @@ _ACTIONS = {
     lifecycle.MARK_PAID: "mark_paid_this",
     lifecycle.MARK_UNCOLLECTIBLE: "mark_uncollectible_this",
     lifecycle.MAKE_VOID: "void_this",
+    lifecycle.DISCARD: "discard_this",
 }
 
 
@@ -118,8 +121,13 @@ def _sum(rows: QuerySet[Any], column: str) -> Coalesce:
     return Coalesce(Subquery(summed.values("total")), 0, output_field=BigIntegerField())
 
 
+def _due_minor(invoice: Any) -> int:
+    """What is still to be paid of an invoice of the list, in minor units."""
+    return lifecycle.due_minor(invoice.status, invoice.total_minor, invoice.applied_minor)
+
+
 @admin.register(Invoice)
-class InvoiceAdmin(Asks, ModelAdmin):
+class InvoiceAdmin(WithFiles, Asks, ModelAdmin):
     list_display = [
         "name",
         "customer",
@@ -142,13 +150,21 @@ class InvoiceAdmin(Asks, ModelAdmin):
     fields = [
         "name", "kind", "customer", "status", "period", "memo", "subtotal", "tax", "total", "credited", "due",
         "issued_at", "due_at", "paid_at", "uncollectible_at", "voided_at", "net_days", "contract", "content_hash",
-        "created_at", "refreshed_at", "pdf_link",
+        "created_at", "refreshed_at", "files",
     ]  # fmt: skip
-    readonly_fields = fields
+    readonly_fields = [*fields, "review"]
     actions = ["issue_chosen", "mark_paid_chosen", "mark_uncollectible_chosen", "void_chosen"]
-    actions_detail = ["issue_this", "mark_paid_this", "mark_uncollectible_this", "void_this", "goodwill_this"]
+    actions_detail = [
+        "issue_this", "mark_paid_this", "mark_uncollectible_this", "void_this", "goodwill_this", "discard_this",
+    ]  # fmt: skip
 
     # --- What is shown ------------------------------------------------------------------------------------------------
+
+    amounts: ClassVar = {
+        "total": lambda invoice: (invoice.total_minor, invoice.currency),
+        "credited": lambda invoice: (invoice.credited_minor, invoice.currency),
+        "due": lambda invoice: (_due_minor(invoice), invoice.currency),
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Invoice]:
         # One query for a page of the list, whatever its length.
@@ -197,8 +213,7 @@ class InvoiceAdmin(Asks, ModelAdmin):
 
     @display(description="Due")
     def due(self, invoice: Any) -> str:
-        due = lifecycle.due_minor(invoice.status, invoice.total_minor, invoice.applied_minor)
-        return texts.amount(due, invoice.currency)
+        return texts.amount(_due_minor(invoice), invoice.currency)
 
     @display(description="PDF")
     def pdf_link(self, invoice: Invoice) -> str:
@@ -207,18 +222,16 @@ class InvoiceAdmin(Asks, ModelAdmin):
         )
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.pdf_view)
-        return [path("<uuid:pk>/pdf/", view, name="invoicing_invoice_pdf"), *super().get_urls()]
+        running = self.admin_site.admin_view(customer_sections.running_page)
+        return [path("running/<path:key>/", running, name="invoicing_invoice_running"), *super().get_urls()]
 
-    def pdf_view(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """The PDF, for who may see the invoice."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        invoice = Invoice.objects.select_related("customer").filter(pk=pk).first()
-        if invoice is None:
-            raise Http404
-        headers = {"Content-Disposition": f'inline; filename="{pdf.filename(invoice)}"'}
-        return HttpResponse(pdf.render(invoice), content_type="application/pdf", headers=headers)
+    @display(description="Beside the one before")
+    def review(self, invoice: Invoice) -> SafeString | str:
+        return review(invoice)
+
+    def get_fields(self, request: HttpRequest, obj: Invoice | None = None) -> list[str]:
+        """Of a draft, how it differs from the invoice before it, too."""
+        return [*self.fields, "review"] if obj is not None and obj.status == lifecycle.DRAFT else self.fields
 
     # --- What may be done ---------------------------------------------------------------------------------------------
 
@@ -297,6 +310,21 @@ class InvoiceAdmin(Asks, ModelAdmin):
     @action(description="Void", permissions=["void"])
     def void_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._confirm(request, object_id, VOID)
+
+    @action(description="Discard", permissions=["issue"])
+    def discard_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """Of a draft that was written by hand alone."""
+        invoice = Invoice.objects.select_related("customer").filter(pk=object_id).first()
+        if invoice is None:
+            raise Http404
+        facts = [self._money(invoice), invoice.memo, "The draft is deleted. This cannot be undone."]
+        back = reverse("admin:invoicing_invoice_changelist")
+
+        def act(given: dict[str, str]) -> Invoice:
+            return one_off.discard(invoice.pk)
+
+        inputs = [Asked("reason", "Why", "It is kept, with your name.")]
+        return self.question(request, f"Discard: {invoice}?", facts, "Discard", back, inputs, act, may="issue")
 
     def _confirm(self, request: HttpRequest, object_id: UUID, step: Step) -> HttpResponse:
         """Ask, with the money that it moves; only the POST of that page does it, so no link and no crawler ever can."""

@@ -4,7 +4,7 @@ own, and go through the same use cases as the API.
 
 from collections.abc import Collection
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
@@ -27,6 +27,7 @@ from access.readonly import ReadOnly
 from access.roles import may
 from contracts.models import Contract, Customer
 from invoicing import credit, credit_notes, texts
+from invoicing.admin_files import WithFiles
 from invoicing.domain import lifecycle
 from invoicing.models import CreditAllocation, CreditApplication, CreditNote, InvoiceLine
 from outcomes.models import Outcome
@@ -189,7 +190,7 @@ _ACTIONS = {
 
 
 @admin.register(CreditNote)
-class CreditNoteAdmin(Asks, ModelAdmin):
+class CreditNoteAdmin(WithFiles, Asks, ModelAdmin):
     list_display = ["name", "customer", "kind", "state", "total", "remaining", "reason", "issued_at"]
     list_filter = ["status", "kind", "destination", CurrencyFilter]
     list_select_related = ["customer"]
@@ -200,12 +201,17 @@ class CreditNoteAdmin(Asks, ModelAdmin):
     inlines = [LineInline, AllocationInline, ApplicationInline]
     fields = [
         "name", "customer", "kind", "status", "reason", "subtotal", "tax", "total", "remaining", "destination",
-        "taken_back", "contract", "created_by", "created_at", "issued_at", "content_hash",
+        "taken_back", "contract", "created_by", "created_at", "issued_at", "content_hash", "files",
     ]  # fmt: skip
     readonly_fields = fields
     actions_detail = ["approve_this", "refund_this", "discard_this"]
 
     # --- What is shown ------------------------------------------------------------------------------------------------
+
+    amounts: ClassVar = {
+        "total": lambda note: (note.total_minor, note.currency),
+        "remaining": lambda note: None if note.status == CreditNote.Status.DRAFT else (note.free, note.currency),
+    }
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditNote]:
         # As `credit.FREE`, but looked up for the notes of one page.

@@ -6,12 +6,11 @@ back. Figures and instants are written as the API writes them, whatever the read
 document.
 """
 
-import csv
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from access import ids
+from access.exporting import lines, text_cell
 from access.times import format_rfc3339
 from contracts.domain import money
 from invoicing import texts
@@ -23,35 +22,27 @@ COLUMNS: Final = (
     "outcomes", "quantity", "unit_price", "amount", "currency", "taxable", "tax",
 )  # fmt: skip
 
-# What a spreadsheet takes for a formula, also in the wide forms that it reads alike; all of it is text here.
-_FORMULA: Final = re.compile("[=+\\-@\t\r\n＝＋－＠]")
-
 
 def csv_of(document: Invoice | CreditNote) -> Iterator[str]:
     """The rows as text, with their line ends, one after the other: two queries, in flat memory.
 
     Without a byte order mark; whoever hands the file to a person puts one before it.
     """
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
+    yield from lines(_rows(document))
+
+
+def _rows(document: Invoice | CreditNote) -> Iterator[Sequence[str]]:
+    yield COLUMNS
     common = _common(document)
-    lines = document.lines.select_related("condition").order_by("position").iterator(chunk_size=500)
-    for line in lines:
-        yield writer.writerow(_ordered(common | _line(line, document.currency)))
+    for line in document.lines.select_related("condition").order_by("position").iterator(chunk_size=500):
+        yield _ordered(common | _line(line, document.currency))
     for tax in document.taxes:
-        yield writer.writerow(_ordered(common | _tax(tax, document.currency)))
+        yield _ordered(common | _tax(tax, document.currency))
 
 
 def filename(document: Invoice | CreditNote) -> str:
     """A name for the file: the number, or the public id of a draft."""
     return f"{document.number or _public_id(document)}.csv"
-
-
-class _Echo:
-    """A file that hands back what is written to it."""
-
-    def write(self, text: str) -> str:
-        return text
 
 
 def _public_id(document: Invoice | CreditNote) -> str:
@@ -99,8 +90,3 @@ def _tax(tax: dict[str, Any], currency: str) -> dict[str, str]:
         "taxable": money.major_text(tax["taxable_minor"], currency),
         "tax": amount,
     }
-
-
-def text_cell(value: str) -> str:
-    """A cell of text that no spreadsheet takes for a formula."""
-    return f"'{value}" if _FORMULA.match(value) else value

@@ -1,12 +1,15 @@
 """The admin over events and outcomes: everything can be looked at, nothing frozen can be changed."""
 
+import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -20,10 +23,11 @@ from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
 from access import ids, trail
-from access.asking import Asked, ask
+from access.asking import Asked, ask, entered
 from access.lists import KEYS, ModelAdmin
 from access.readonly import ReadOnly
-from outcomes import imports, inbox
+from contracts.clocks import now_of
+from outcomes import customer_sections, imports, inbox, timeline
 from outcomes.admin_decisions import Decidable
 from outcomes.explain_page import page_context
 from outcomes.explaining import MOST_EVENTS, HistoryTooLong, explain_outcome
@@ -41,13 +45,20 @@ from outcomes.models import (
     PastRead,
     State,
     Subject,
+    SubjectEvent,
 )
 from outcomes.queries import IMPORT_PREFIX, events_of, plain
 from outcomes.sequence import MONTH_FACTOR, month_text
 from outcomes.store import PayloadMissing
 
+__all__ = ["customer_sections"]  # registers its own
+
 # What higher apps show of an outcome on its page; they register it when their admin loads.
 OUTCOME_NOTES: list[Callable[[Outcome], SafeString]] = []
+
+# So many events of an outcome are shown on its page, and so long a history is explained there.
+EVENTS_SHOWN = 100
+READ_AT_ONCE = 500
 
 STATE_COLOURS = {
     "open": "info",
@@ -123,6 +134,18 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
         ("Evidence", {"fields": ("evidence",)}),
     )
     actions_detail = ("explain_this", *Decidable.actions_detail)
+    change_form_outer_before_template = "outcomes/outcome_page.html"
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        """With its timeline, and why it is what it is."""
+        outcome = kwargs.get("obj")
+        if outcome is not None:
+            now = timezone.now()
+            life = timeline.life_of(outcome, request.user)
+            context["timeline"] = timeline.picture(life, now_of(outcome.customer, now))
+            context |= _why(outcome, now)
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
 
     @action(description="Explain", permissions=["view"])
     def explain_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
@@ -162,22 +185,38 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
     def units(self, obj: Outcome) -> str:
         return plain(obj.quantity) or "–"
 
-    @display(description="Events")
+    @display(description="Events, with what they say")
     def evidence(self, obj: Outcome) -> SafeString:
-        events = events_of(obj).order_by("time", "seq")[:100]
-        return format_html_join(
+        events = list(events_of(obj).order_by("time", "seq")[: EVENTS_SHOWN + 1])
+        more = "There are more: read them in the list of events." if len(events) > EVENTS_SHOWN else ""
+        events = events[:EVENTS_SHOWN]
+        shown = format_html_join(
             "",
-            '<div><time>{}</time> · <a href="{}">{}</a> · {}</div>',
+            '<details><summary class="cursor-pointer"><time>{}</time> · <a class="underline" href="{}">{}</a> · {}'
+            '</summary><pre class="break-all p-4 whitespace-pre-wrap">{}</pre></details>',
             (
                 (
                     event.time.strftime("%Y-%m-%d %H:%M:%S"),
                     reverse("admin:outcomes_event_change", args=[event.seq]),
                     event.type,
                     event.event_id,
+                    json.dumps(event.data, indent=2, ensure_ascii=False),
                 )
                 for event in events
             ),
         )
+        return format_html("{}{}", shown, more)
+
+
+def _why(outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """The explanation, where its subject's history is short enough to be read for each look at the page."""
+    if SubjectEvent.objects.filter(subject=outcome.subject_id)[: READ_AT_ONCE + 1].count() > READ_AT_ONCE:
+        return {"unexplained": f"Its subject has more than {READ_AT_ONCE:,} events: Explain, above, reads them."}
+    try:
+        return {"explained": page_context(explain_outcome(outcome, now=now))}
+    except PayloadMissing as missing:
+        months = ", ".join(missing.months)
+        return {"unexplained": f"Events behind it are archived: restore {months} (manage.py restore_events)."}
 
 
 @admin.register(Event)
@@ -462,7 +501,33 @@ class ImportAdmin(ReadOnly, ModelAdmin):
               "waiting_link", "waiting_actions", "held", "public_id")  # fmt: skip
     readonly_fields = fields
     inlines = (ImportFileInline,)
+    actions_list = ("open_one",)
     actions_detail = ("close_this",)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.open_view)
+        return [path("open/", view, name="outcomes_import_open"), *super().get_urls()]
+
+    @action(description="Open an import", permissions=["handle"])
+    def open_one(self, request: HttpRequest) -> HttpResponse:
+        return redirect("admin:outcomes_import_open")
+
+    def open_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask for its name; only the POST of that page opens one."""
+        if not self.has_handle_permission(request):
+            raise PermissionDenied
+        name = Asked("name", "Name", "What it brings, for those who look later.", max_length=255)
+        back, problem = reverse("admin:outcomes_import_changelist"), ""
+        if request.method == "POST":
+            given, problem = entered(request, [name])
+            if not problem:
+                with transaction.atomic():
+                    found = imports.open_import(name=given["name"], now=timezone.now())
+                    self.log_addition(request, found, "Opened.")
+                messages.info(request, "Opened: send its events with its id in the header Import, then close it.")
+                return redirect("admin:outcomes_import_change", found.pk)
+        facts = ["Its events may be of any age. Customers that they touch do not settle until it is closed."]
+        return ask(self, request, "Open an import?", facts, "Open", back, inputs=[name], problem=problem)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Import]:
         return imports.with_progress(super().get_queryset(request))

@@ -20,12 +20,26 @@ from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.roles import may
 from invoicing.admin_credit_notes import link_to
-from payments import admin_credits, admin_dunning, admin_findings, admin_objects, operations, queries
+from payments import (
+    admin_credits,
+    admin_dunning,
+    admin_findings,
+    admin_objects,
+    customer_sections,
+    operations,
+    queries,
+)
 from payments.admin_objects import STATES, operation_link
 from payments.connections import mode_of
 from payments.models import Operation, Step
 
-__all__ = ["admin_credits", "admin_dunning", "admin_findings", "admin_objects"]  # register their own
+__all__ = [
+    "admin_credits",
+    "admin_dunning",
+    "admin_findings",
+    "admin_objects",
+    "customer_sections",
+]  # register their own
 
 WHY = Asked("reason", "Why", "It is kept, with your name.")
 

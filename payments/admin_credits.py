@@ -2,7 +2,7 @@
 somebody says on a page of its own that it is seen to.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -50,8 +50,14 @@ class RefundFilter(admin.SimpleListFilter):
         return queryset.filter(refund_status=self.value()) if self.value() else queryset
 
 
+def _amount_there(made: StripeCredit) -> tuple[int, str]:
+    currency = made.allocation.invoice.currency
+    return units.from_stripe(made.amount, currency), currency
+
+
 @admin.register(StripeCredit)
 class StripeCreditAdmin(Asks, ModelAdmin):
+    amounts: ClassVar = {"total": lambda made: _amount_there(made)}
     list_display = ["note", "of_invoice", "customer", "total", "attention", "went", "refund_status", "stripe_link"]
     list_display_links = ["total"]
     list_filter = [AttentionFilter, RefundFilter, "livemode"]

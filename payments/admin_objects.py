@@ -1,7 +1,7 @@
 """What Stripe has of ours, in the admin, to be read; and what an invoice's page shows of it."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib import admin
@@ -125,8 +125,16 @@ class CollectionFilter(admin.SimpleListFilter):
         return queryset.filter(collection_method=self.value()) if self.value() else queryset
 
 
+def _there(seen: StripeInvoice, amount: int) -> tuple[int, str]:
+    return units.from_stripe(amount, seen.invoice.currency), seen.invoice.currency
+
+
 @admin.register(StripeInvoice)
 class StripeInvoiceAdmin(ReadOnly, _Seen, ModelAdmin):
+    amounts: ClassVar = {
+        "total_there": lambda seen: _there(seen, seen.total),
+        "left_there": lambda seen: _there(seen, seen.amount_remaining),
+    }
     list_display = [
         "ours", "customer", "state", "total_there", "left_there", "agrees", "mode", "stripe_link", "seen_at",
     ]  # fmt: skip

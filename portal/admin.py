@@ -16,8 +16,10 @@ from access.asking import WHY, Asked, Asks, ask, entered
 from access.errors import ApiError
 from access.lists import ModelAdmin
 from contracts import durations
-from portal import links
+from portal import customer_sections, links
 from portal.models import PortalLink
+
+__all__ = ["customer_sections"]  # registers its own
 
 CUSTOMER = Asked("customer", "Customer", "Its key, as the API has it.", max_length=255)
 SPAN = Asked("expires_in", "Valid for", f"Left empty: {durations.text_of(links.DEFAULT_SPAN)}.", required=False)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -28,12 +28,16 @@ from outcomes.admin_decisions import find, told
 from outcomes.models import Outcome
 from outcomes.queries import OUTCOME_PREFIX
 from outcomes.store import PayloadMissing
-from settlement import admin_clocks, disputes, holds
+from outcomes.timeline import OUTCOME_MARKS, Life, Mark, Span
+from settlement import admin_clocks, customer_sections, disputes, holds
 from settlement.domain import disputes as states
 from settlement.models import TARGETS, Dispute, DisputeEntry, Hold
 from settlement.queries import all_disputes, all_holds, holds_over
 
-__all__ = ["admin_clocks"]  # registers its own
+__all__ = ["admin_clocks", "customer_sections"]  # register their own
+
+# So many holds and disputes stand on an outcome's timeline.
+TIMES_SHOWN = 10
 
 WHY = Asked("reason", "Why", "It is kept, with your name.")
 NOTE = Asked("note", "Note", "It is kept, with your name.")
@@ -327,7 +331,29 @@ def holds_and_disputes(outcome: Outcome) -> SafeString:
     if outcome.state in states.DISPUTABLE:
         ways.append(("Dispute it", f"{reverse('admin:settlement_dispute_raise')}?outcome={outcome.pk}"))
     lines.append(format_html_join(" · ", "{}", ((_link(address, text),) for text, address in ways)))
-    return format_html_join("", "<div>{}</div>", ((line,) for line in lines))
+    return format_html_join("", '<div class="py-1">{}</div>', ((line,) for line in lines))
+
+
+def obstacles(outcome: Outcome, user: Any) -> Life:
+    """Holds that lay or lie over it, and its disputes, on its timeline."""
+    life = Life()
+    covers = Q(outcome=outcome.pk) | Q(customer=outcome.customer_id) | Q(condition=outcome.condition_id)
+    lasting = Q(released_at__isnull=True) | Q(released_at__gte=outcome.first_time)
+    if user.has_perm("settlement.view_hold"):
+        for hold in all_holds().filter(covers, lasting).order_by("id")[:TIMES_SHOWN]:
+            told = _link(reverse("admin:settlement_hold_change", args=[hold.pk]), f"{hold.placed_by}: {hold.reason}")
+            begin = max(hold.placed_at, outcome.first_time)
+            life.spans.append(Span(begin, hold.released_at, f"Held with its {hold.target}", told))
+    if user.has_perm("settlement.view_dispute"):
+        for dispute in all_disputes(outcome=outcome.pk).order_by("id")[:TIMES_SHOWN]:
+            address = reverse("admin:settlement_dispute_change", args=[dispute.pk])
+            told = _link(address, f"{dispute.raised_by}: {dispute.reason}")
+            life.spans.append(Span(dispute.raised_at, dispute.resolved_at, f"Dispute, {dispute.status}", told))
+            if dispute.resolved_at is not None:
+                said = f"{dispute.resolved_by}: {dispute.note}" if dispute.note else dispute.resolved_by
+                life.marks.append(Mark(dispute.resolved_at, f"Dispute {dispute.status}", said))
+    return life
 
 
 OUTCOME_NOTES.append(holds_and_disputes)
+OUTCOME_MARKS.append(obstacles)

@@ -1,6 +1,5 @@
 """``/v1/simulations``: what another definition, price or term would have billed, as a job."""
 
-import csv
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from access import error_codes
+from access import error_codes, exporting
 from access.authentication import caller
 from access.errors import ApiError
 from access.fields import ChoiceTextField, PublicIdField, Rfc3339Field
@@ -180,15 +179,8 @@ class SimulationCsv(FileView):
 
 def csv_of(found: Simulation) -> Iterator[str]:
     """The rows as text, with their line ends, in flat memory."""
-    writer = csv.writer(_Echo())
-    yield writer.writerow(results.CSV_HEADER)
-    for row in results.csv_rows(jobs.rows_of(found)):
-        yield writer.writerow(row)
-
-
-class _Echo:
-    def write(self, text: str) -> str:
-        return text
+    yield from exporting.lines([results.CSV_HEADER])
+    yield from exporting.lines(results.csv_rows(jobs.rows_of(found)))
 
 
 MOST_CUSTOMERS = 100

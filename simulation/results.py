@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
+from access.exporting import text_cell
 from contracts.domain import money
-from invoicing.csv_export import text_cell
 from outcomes import narrative
 from simulation.engine import CustomerResult, Difference, Found
 from simulation.examples import GAINED, MOST

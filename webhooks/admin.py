@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -24,6 +25,7 @@ from access.asking import WHY, Asked, ask, entered
 from access.errors import ApiError
 from access.lists import ModelAdmin
 from access.readonly import ReadOnly
+from access.times import InvalidTime, parse_rfc3339
 from webhooks import endpoints, queries
 from webhooks.catalog import TEST, TYPES
 from webhooks.models import Attempt, Delivery, Endpoint
@@ -66,6 +68,9 @@ PING = Step("Send a test message", "A test.ping is sent now, once. It changes no
 RESEND = Step("Send again", "It is sent again under its webhook-id, also where it was accepted before.", _resend)
 
 
+SINCE = Asked("since", "Since", "RFC 3339, such as 2026-03-01T10:00:00Z: when they were made.", max_length=40)
+
+
 class _Asks(ReadOnly, ModelAdmin):
     """Rows to be read; each action on one of them asks first, and only the POST of that page does it."""
 
@@ -104,7 +109,7 @@ class EndpointAdmin(_Asks):
         "secrets", "created_at",
     ]  # fmt: skip
     readonly_fields = fields
-    actions_detail = ["enable_this", "disable_this", "ping_this"]
+    actions_detail = ["enable_this", "disable_this", "ping_this", "resend_since_this"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
         return queries.endpoints()
@@ -142,6 +147,33 @@ class EndpointAdmin(_Asks):
     @action(description="Send a test message", permissions=["act"])
     def ping_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         return self._confirm(request, object_id, PING)
+
+    @action(description="Send again since …", permissions=["act"])
+    def resend_since_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """Ask since when; only the POST of that page sends."""
+        endpoint = self.get_queryset(request).filter(pk=object_id).first()
+        if endpoint is None:
+            raise Http404
+        back, problem = reverse("admin:webhooks_endpoint_change", args=[object_id]), ""
+        if request.method == "POST":
+            given, problem = entered(request, [SINCE])
+            try:
+                since = parse_rfc3339(given["since"]) if not problem else timezone.now()
+            except InvalidTime as error:
+                problem = str(error)
+            if not problem:
+                try:
+                    with transaction.atomic():
+                        count = endpoints.resend_since(endpoint.pk, since, now=timezone.now())
+                        self.log_change(request, endpoint, f"Sent again since {given['since']}: {count}.")
+                except ApiError as refusal:
+                    problem = refusal.message
+                else:
+                    self.message_user(request, f"Queued again: {count:,}.", messages.SUCCESS)
+                    return redirect(back)
+        facts = ["What was given up since then is sent again, and what waits for its next attempt is tried now."]
+        question = f"Send again: {endpoint}?"
+        return ask(self, request, question, facts, "Send again", back, inputs=[SINCE], problem=problem)
 
 
 class AttemptInline(ReadOnly, TabularInline):

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
+from access.exporting import cell
 from outcomes.importing.files import Row
 from outcomes.intake import Result
 
 COLUMNS = ("row", "line", "id", "customer", "status", "code", "message")
-# What a spreadsheet takes for a formula when a cell begins with it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Report:
@@ -48,11 +47,7 @@ class Report:
 
     def _write(self, lines: Iterable[Iterable[object]]) -> None:
         text = io.StringIO(newline="")
-        csv.writer(text).writerows([[_safe(cell) for cell in line] for line in lines])
+        csv.writer(text).writerows([[cell(value) for value in line] for line in lines])
         self.file.write(text.getvalue().encode())
         self.file.flush()
         os.fsync(self.file.fileno())
-
-
-def _safe(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

@@ -24,6 +24,7 @@ from contracts.models import (
 from contracts.partitions import partition_of
 from outcomes.models import Outcome, Pending, Subject
 
+TEXT = "outcome resolved_ticket\nper ticket_id\nbill when ticket.closed\nsettle after 72 hours\n"
 BEFORE = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -165,8 +166,8 @@ def make_world() -> World:
         condition=condition,
         number=1,
         title="Support ticket resolved",
-        text="outcome resolved_ticket",
-        canonical="outcome resolved_ticket",
+        text=TEXT,
+        canonical=TEXT,
         description="Bill one resolved ticket when the agent closed it, unless it is reopened within 72 hours.",
         created_at=BEFORE,
     )

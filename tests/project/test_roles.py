@@ -36,6 +36,8 @@ FOR_ALL_STAFF = {
     "", "login/", "logout/", "password_change/", "password_change/done/", "autocomplete/", "jsi18n/",
     "search/",
     "second-factor/",
+    # Of the filters somebody saved themselves; which lists, is asked of each (tests/workplace/test_saved_filters.py).
+    "saved-filters/", "saved-filters/<int:pk>/remove/",
 }  # fmt: skip
 
 
