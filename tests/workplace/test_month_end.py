@@ -2,6 +2,8 @@
 
 import csv
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +32,7 @@ from tests.workplace.queue_seller import DAY, HOUR, bill, make_seller
 
 pytestmark = NEEDS_CHROMIUM
 
+VERIFIER = ROOT / "invoicing/evidence/verify_evidence.py"
 STEPS = [line[3:] for line in (ROOT / "docs/finance.md").read_text().splitlines() if line.startswith("## ")]
 
 
@@ -216,6 +219,12 @@ def are_they_out(page: Page) -> None:
     page.goto("/admin/invoicing/invoice/")
     link = page.get_by_role("link", name="PDF").first.get_attribute("href")
     assert page.request.get(str(link)).body().startswith(b"%PDF")
+    page.get_by_role("link", name="HF-000003").click()
+    picture(page, "month-issued")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Evidence pack").click()
+    packed = subprocess.run([sys.executable, VERIFIER, download.value.path()], capture_output=True, text=True)
+    assert packed.returncode == 0, packed.stdout
 
 
 def what_is_overdue(page: Page, month: Month) -> None:
@@ -231,11 +240,15 @@ def what_is_overdue(page: Page, month: Month) -> None:
 def hand_over(page: Page, month: Month) -> None:
     page.goto("/admin/invoicing/invoice/")
     with page.expect_download() as download:
-        page.get_by_role("link", name="CSV").first.click()
+        page.get_by_role("button", name="Export as CSV").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8-sig"))))
     assert len(rows) == Invoice.objects.count() == 4
     lines = InvoiceLine.objects.filter(period_start=month.start)
     assert sum(lines.values_list("amount_minor", flat=True)) == 2400 + 1600 + 600
-    total = sum(Decimal(row["total"]) for row in rows if row["period_start"].startswith(f"{month.start:%Y-%m-%d}"))
+    total = sum(Decimal(row["Total"]) for row in rows if row["period_start"].startswith(f"{month.start:%Y-%m-%d}"))
     assert total == Decimal("46.00")
+    page.goto("/admin/")
+    page.get_by_role("button", name="Work them out anew").click()
+    before = page.get_by_text("Period before").locator("xpath=following-sibling::dd[1]")
+    expect(before).to_have_text("46.00")
     call_command("audit")
