@@ -11,15 +11,19 @@ from payments.webhook_view import webhook
 from portal.urls import api_patterns as portal_api
 from workplace import exporting
 
+admin_pages = [
+    path("queue/", include("workplace.queue_views")),
+    path("second-factor/", second_factor, name="second_factor"),
+    path("workbench/", include("workbench.urls")),
+    # Before the lists' own addresses, which take whatever follows for the id of a row.
+    path("", include(exporting.patterns())),
+    path("", include("workplace.urls")),
+    path("", admin.site.urls),
+]
+
 urlpatterns = [
     path("", RedirectView.as_view(url="/admin/")),
-    path("admin/queue/", include("workplace.queue_views")),
-    path("admin/second-factor/", second_factor, name="second_factor"),
-    path("admin/workbench/", include("workbench.urls")),
-    # Before the lists' own addresses, which take whatever follows for the id of a row.
-    path("admin/", include(exporting.patterns())),
-    path("admin/", include("workplace.urls")),
-    path("admin/", admin.site.urls),
+    path("admin/", include(admin_pages)),
     path("portal/", include("portal.urls")),
     # Under no /v1/: Stripe has no API key.
     path("stripe/webhooks", webhook, name="stripe_webhooks"),

@@ -1,10 +1,10 @@
 """The test endpoints under /v1, with everything of access around them."""
 
-from django.contrib import admin
 from django.urls import include, path
 
 from access import health
 from access.urls import end_of_api
+from billing_project.urls import admin_pages
 from tests.access import endpoints
 
 api = [
@@ -18,7 +18,7 @@ api = [
 ]
 
 urlpatterns = [
-    path("admin/", admin.site.urls),
+    path("admin/", include(admin_pages)),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("v1/", include("access.urls")),

@@ -424,6 +424,7 @@ def test_the_library_is_pure():
         "datetime",
         "decimal",
         "difflib",
+        "functools",
         "hashlib",
         "itertools",
         "json",

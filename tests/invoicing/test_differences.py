@@ -74,7 +74,7 @@ def test_what_is_counted_elsewhere_goes_back_with_its_amount() -> None:
 
 
 def platform(minor: int) -> dict[Key, Booked]:
-    return {("fee", "Platform"): Booked(minor)}
+    return {("fee", "Platform", False): Booked(minor)}
 
 
 def test_a_fee_goes_on_by_its_name() -> None:
