@@ -71,7 +71,7 @@ def _row(label: str, count: int, model: str, note: str = "", **filters: str) -> 
 
 def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """What unfold's index gets beside its own (`DASHBOARD_CALLBACK`)."""
-    return context | front(timezone.now(), sees=lambda model: sees(request.user, model))
+    return context | {"title": "Overview"} | front(timezone.now(), sees=lambda model: sees(request.user, model))
 
 
 def work_out_anew(now: datetime) -> bool:
