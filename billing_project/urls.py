@@ -1,7 +1,7 @@
 """Where everything is: the API under /v1, the admin, the customers' portal, Stripe's webhooks, health."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from access import health
@@ -11,7 +11,7 @@ from payments.webhook_view import webhook
 from portal.urls import api_patterns as portal_api
 from workplace import exporting
 
-admin_pages = [
+admin_pages: list[URLPattern | URLResolver] = [
     path("queue/", include("workplace.queue_views")),
     path("second-factor/", second_factor, name="second_factor"),
     path("workbench/", include("workbench.urls")),

@@ -1,4 +1,6 @@
-"""The main job: killed in the middle, run to its end, run again; each time the totals of an independent recount."""
+"""The main job: killed in the middle, run to its end, run again; each time the totals of an independent recount. And
+a walk through the admin over its data.
+"""
 
 import os
 import re
@@ -9,6 +11,8 @@ import psycopg
 import yaml
 
 from billing_project import embedded
+from tests.browser import CHROMIUM
+from tests.project.demo_walk import walk
 from tests.project.running import ROOT, Home, home
 
 TOTALS = yaml.safe_load((ROOT / "billing_project/demo/totals.yaml").read_text())
@@ -97,3 +101,5 @@ def test_killed_then_run_then_run_again(tmp_path: Path) -> None:
         assert status == 0, said
         assert "0 events newly accepted, 119,922 known already, 76 to the inbox" in said
         check(tmp_path)
+        if CHROMIUM is not None:
+            walk(here)
