@@ -24,15 +24,17 @@ from tests.browser import (
     NEEDS_CHROMIUM,
     PHONE,
     Open,
+    chromium,
     committed_rows,
     fits,
-    launched,
     pages,
     picture,
-    served,
+    server,
     violations,
 )
 from tests.invoicing.conftest import make_world
+
+__all__ = ["chromium", "server"]
 
 pytestmark = NEEDS_CHROMIUM
 PASSWORD = "correct horse battery"
@@ -58,15 +60,8 @@ def fay(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
 
 
 @pytest.fixture(scope="module")
-def server(fay: User) -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium(server: str) -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
+def seen(fay: User) -> User:
+    return fay
 
 
 @pytest.fixture

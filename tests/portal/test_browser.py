@@ -23,15 +23,17 @@ from tests.browser import (
     NEEDS_CHROMIUM,
     PHONE,
     Open,
+    chromium,
     committed_rows,
     fits,
-    launched,
     pages,
     picture,
-    served,
+    server,
     violations,
 )
 from tests.portal.shop import EVIL, Shop, make, outcome_of
+
+__all__ = ["chromium", "server"]
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -58,15 +60,8 @@ def at_stripe(customer: str, shop: Shop) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(shop: Shop) -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium(server: str) -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
+def seen(shop: Shop) -> Shop:
+    return shop
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ def test_intake_is_measured(tmp_path: Path) -> None:
         assert f"{what:<44}{100:>6,}" in done.stdout
 
 
+@SLOW
 def test_the_sweep_is_measured(tmp_path: Path) -> None:
     # Counts that do not agree would end the run with status 1: each outcome that is due is confirmed once, at its time.
     done = bench("sweep", "--tiny", "--homes", str(tmp_path / "homes"))

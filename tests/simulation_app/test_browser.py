@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import override_settings
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from access.times import format_rfc3339
 from outcomes import event_types
@@ -22,16 +22,18 @@ from tests.browser import (
     NEEDS_CHROMIUM,
     PHONE,
     Open,
+    chromium,
     committed_rows,
     fits,
-    launched,
-    pages,
+    new,
     picture,
-    served,
+    server,
     violations,
 )
 from tests.outcomes import factories
 from tests.simulation_app.shop import DAY, HOUR, open_shop
+
+__all__ = ["chromium", "new", "server"]
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -74,21 +76,8 @@ def petra(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
 
 
 @pytest.fixture(scope="module")
-def server(petra: User) -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium(server: str) -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def new(chromium: Browser, server: str) -> Iterator[Open]:
-    with pages(chromium, server) as new:
-        yield new
+def seen(petra: User) -> User:
+    return petra
 
 
 def work() -> None:

@@ -21,6 +21,7 @@ from tests.contracts.test_races import meanwhile
 from tests.outcomes import factories
 from tests.outcomes.test_lifecycle import TICKET
 from tests.outcomes.test_races import at_once, uncommitted
+from tests.project.running import wait_until
 from tests.webhooks.conftest import Received, Receiver, subscribe
 from webhooks import delivery, endpoints, schedule
 from webhooks.catalog import ENDPOINT_DISABLED, TEST
@@ -184,7 +185,8 @@ def test_a_slow_receiver_does_not_hold_up_another(make_receiver: Callable[[], Re
     queue(subscribe(quick, now=NOW), *[f"q{n}" for n in range(50)])
 
     def let_go(request: Received) -> tuple[int, dict[str, str], bytes]:
-        if len(quick.requests) == 49:  # the last one: only now may the slow one answer
+        if len(quick.requests) == 49:  # the last one: only now may the slow one answer, once all that may have asked it
+            wait_until(lambda: slow.most_at_once == delivery.PER_ENDPOINT, 10)
             release.set()
         return 200, {}, b""
 

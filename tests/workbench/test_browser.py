@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from contracts.models import Condition, ConditionVersion
 from tests.browser import (
@@ -16,15 +16,17 @@ from tests.browser import (
     PHONE,
     RULES,
     Open,
+    chromium,
     committed_rows,
     fits,
-    launched,
-    pages,
+    new,
     picture,
-    served,
+    server,
     violations,
 )
 from tests.workbench.shop import TEXT, TRIED, open_shop, user_of
+
+__all__ = ["chromium", "new", "server"]
 
 pytestmark = NEEDS_CHROMIUM
 WIDE = {"width": 1440, "height": 1000}
@@ -49,21 +51,8 @@ def shop(django_db_setup: None, django_db_blocker: Any) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="module")
-def server(shop: Shop) -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium(server: str) -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def new(chromium: Browser, server: str) -> Iterator[Open]:
-    with pages(chromium, server) as new:
-        yield new
+def seen(shop: Shop) -> Shop:
+    return shop
 
 
 def write(page: Page, old: str, text: str) -> None:

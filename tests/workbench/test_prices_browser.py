@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from contracts.models import Contract, ContractVersion, RateCardVersion
 from invoicing import billing
@@ -17,15 +17,17 @@ from tests.browser import (
     PHONE,
     RULES,
     Open,
+    chromium,
     committed_rows,
     fits,
-    launched,
-    pages,
+    new,
     picture,
-    served,
+    server,
     violations,
 )
 from tests.workbench.world import real_world
+
+__all__ = ["chromium", "new", "server"]
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -49,21 +51,8 @@ def maria(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
 
 
 @pytest.fixture(scope="module")
-def server(maria: User) -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium(server: str) -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def new(chromium: Browser, server: str) -> Iterator[Open]:
-    with pages(chromium, server) as new:
-        yield new
+def seen(maria: User) -> User:
+    return maria
 
 
 def drawn(page: Page, chart: str, label: str) -> list[tuple[float, float]]:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from invoicing import billing
-from tests.browser import DESK, NEEDS_CHROMIUM, PHONE, Open, committed_rows, fits, launched, pages, picture, served
+from tests.browser import DESK, NEEDS_CHROMIUM, PHONE, Open, chromium, committed_rows, fits, new, picture, server
 from tests.invoicing.conftest import make_world
+
+__all__ = ["chromium", "new", "server"]
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -34,21 +36,8 @@ def maria(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
 
 
 @pytest.fixture(scope="module")
-def server(maria: User) -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium(server: str) -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def new(chromium: Browser, server: str) -> Iterator[Open]:
-    with pages(chromium, server) as new:
-        yield new
+def seen(maria: User) -> User:
+    return maria
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", DESK), ("light", PHONE)])

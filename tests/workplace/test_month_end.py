@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.test import override_settings
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from billing_project.tasks import audit
 from contracts.customers import CustomerFields, put_customer
@@ -26,9 +26,11 @@ from invoicing.models import CreditNote, Invoice, InvoiceLine
 from outcomes.models import Outcome
 from settlement.disputes import resolve
 from settlement.models import Dispute
-from tests.browser import NEEDS_CHROMIUM, Open, committed_rows, launched, pages, picture, served
+from tests.browser import NEEDS_CHROMIUM, Open, chromium, committed_rows, new, picture, server
 from tests.project.test_structure import ROOT
 from tests.workplace.queue_seller import DAY, HOUR, bill, make_seller
+
+__all__ = ["chromium", "new", "server"]
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -79,21 +81,8 @@ def month(django_db_setup: None, django_db_blocker: Any) -> Iterator[Month]:
 
 
 @pytest.fixture(scope="module")
-def server(month: Month) -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium(server: str) -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def new(chromium: Browser, server: str) -> Iterator[Open]:
-    with pages(chromium, server) as new:
-        yield new
+def seen(month: Month) -> Month:
+    return month
 
 
 def scheduler() -> None:

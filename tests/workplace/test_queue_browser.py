@@ -8,25 +8,26 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from outcomes.models import Outcome
 from settlement.models import Dispute
 from tests.browser import (
-    AXE,
     DESK,
     NEEDS_CHROMIUM,
     PHONE,
-    RULES,
     Open,
+    chromium,
     committed_rows,
     fits,
-    launched,
-    pages,
+    new,
     picture,
-    served,
+    server,
+    violations,
 )
 from tests.workplace.queue_seller import DAY, HOUR, bill, make_seller
+
+__all__ = ["chromium", "new", "server"]
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -49,36 +50,15 @@ def maria(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
 
 
 @pytest.fixture(scope="module")
-def server(maria: User) -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium(server: str) -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def new(chromium: Browser, server: str) -> Iterator[Open]:
-    with pages(chromium, server) as new:
-        yield new
-
-
-def wrong(page: Page) -> list[Any]:
-    """What axe-core finds wrong in the part of the page that is the queue's."""
-    page.evaluate(AXE)
-    found = page.evaluate("rules => axe.run('#queue', {runOnly: {type: 'tag', values: rules}})", RULES)
-    assert len(found["passes"]) > 5
-    return [(one["id"], [node["target"] for node in one["nodes"]]) for one in found["violations"]]
+def seen(maria: User) -> User:
+    return maria
 
 
 def look(page: Page, name: str) -> None:
     """What every page is asked for."""
     assert fits(page), name
     picture(page, name)
-    assert wrong(page) == [], name
+    assert violations(page, within="#queue") == [], name
 
 
 @pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", DESK), ("light", PHONE)])

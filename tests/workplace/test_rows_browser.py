@@ -8,27 +8,29 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from invoicing import billing
 from outcomes.models import Outcome
 from settlement import disputes, holds
-from tests.browser import (
+from tests.browser import (  # fmt: skip
     DESK,
     NEEDS_CHROMIUM,
     PHONE,
     RULES,
     Open,
+    chromium,
     committed_rows,
     fits,
-    launched,
-    pages,
+    new,
     picture,
-    served,
+    server,
     violations,
-)  # fmt: skip
+)
 from tests.invoicing.conftest import make_world
 from workplace.models import SavedFilter
+
+__all__ = ["chromium", "new", "server"]
 
 pytestmark = NEEDS_CHROMIUM
 # What unfold's frame around every page lacks (a landmark, a heading of the first level) is not ours to mend here.
@@ -68,21 +70,8 @@ def maria(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
 
 
 @pytest.fixture(scope="module")
-def server(maria: User) -> Iterator[str]:
-    with served() as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium(server: str) -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def new(chromium: Browser, server: str) -> Iterator[Open]:
-    with pages(chromium, server) as new:
-        yield new
+def seen(maria: User) -> User:
+    return maria
 
 
 def test_from_a_search_to_a_file(new: Open, maria: User, tmp_path: Path) -> None:
