@@ -28,6 +28,7 @@ from access.roles import may
 from contracts.models import Contract, Customer
 from invoicing import credit, credit_notes, texts
 from invoicing.admin_files import WithFiles
+from invoicing.admin_lines import outcomes_of
 from invoicing.domain import lifecycle
 from invoicing.models import CreditAllocation, CreditApplication, CreditNote, InvoiceLine
 from outcomes.models import Outcome
@@ -99,8 +100,8 @@ class LineInline(ReadOnly, TabularInline):
         return texts.amount(_sign(line) * line.amount_minor, line.document.currency)
 
     @display(description="Outcomes")
-    def outcomes(self, line: InvoiceLine) -> int:
-        return _sign(line) * line.outcome_count
+    def outcomes(self, line: InvoiceLine) -> SafeString | str:
+        return outcomes_of(line, _sign(line) * line.outcome_count)
 
 
 def _sign(line: InvoiceLine) -> int:

@@ -119,7 +119,7 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
         "settled_at",
         "units",
     )
-    list_filter = ("state", ReviewFilter, ("condition", ConditionFilter))
+    list_filter: tuple[Any, ...] = ("state", ReviewFilter, ("condition", ConditionFilter))
     search_fields = ("=subject__key", "=customer__key")
     search_help_text = "A subject or the key of a customer, in full"
     list_select_related = ("subject", "condition", "customer")

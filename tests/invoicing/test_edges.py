@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from django.urls import reverse
 from access import ids
 from contracts.clocks import create_clock
 from invoicing import billing, tasks
-from invoicing.models import Invoice
+from invoicing.models import Invoice, InvoiceLine, LineReversal
+from outcomes.models import Outcome
 from tests.invoicing.conftest import World
 
 MARCH = datetime(2026, 3, 10, tzinfo=UTC)
@@ -223,3 +224,28 @@ def test_who_may_only_look_cannot_act(world: World, client: Any) -> None:
     client.post(reverse("admin:invoicing_invoice_changelist"), data)
     invoice.refresh_from_db()
     assert invoice.status == "issued"
+
+
+def test_a_line_leads_to_its_outcomes(world: World, client: Client) -> None:
+    """Those that it bills, and on a credit note those that it takes back."""
+    client.force_login(User.objects.create_superuser("anna"))
+    acme = world.customer()
+    world.contract(acme)
+    billed = world.outcomes(acme, 3, MARCH)
+    world.outcome(acme, APRIL_1)
+    billing.run(now=APRIL_1)
+    line = InvoiceLine.objects.get()
+    page = client.get(f"/admin/invoicing/invoice/{line.invoice_id}/change/").content.decode()
+    address = f"/admin/outcomes/outcome/?line={line.pk}"
+    assert f'href="{address}">3</a>' in page
+    found = client.get(address).context["cl"].result_list
+    assert {one.pk for one in found} == {one.pk for one in billed}
+    assert len(client.get("/admin/outcomes/outcome/").context["cl"].result_list) == 4
+    assert not client.get("/admin/outcomes/outcome/?line=none").context["cl"].result_list
+    Outcome.objects.filter(pk=billed[0].pk).update(state="reversed", ended_at=APRIL_1)
+    billing.run(now=APRIL_1 + timedelta(days=1))
+    back = LineReversal.objects.get().line
+    page = client.get(f"/admin/invoicing/creditnote/{back.credit_note_id}/change/").content.decode()
+    assert f'href="/admin/outcomes/outcome/?line={back.pk}">1</a>' in page
+    [found] = client.get(f"/admin/outcomes/outcome/?line={back.pk}").context["cl"].result_list
+    assert found.pk == billed[0].pk

@@ -170,6 +170,11 @@ def read_the_drafts(page: Page) -> None:
     # Ten at 2.00, and four at 1.00.
     expect(page.get_by_text("24.00").first).to_be_visible()
     picture(page, "month-draft")
+    # Thirteen outcomes: twelve of one unit, and the one that a person gave two.
+    page.get_by_role("link", name="13", exact=True).click()
+    expect(page.locator("#result_list tbody tr")).to_have_count(13)
+    page.get_by_role("link", name="T-4711").click()
+    expect(page.get_by_role("list", name="Timeline")).to_be_visible()
 
 
 def approve(page: Page) -> None:
