@@ -43,6 +43,14 @@ class Decidable:
         """Who may change outcomes, although no form does."""
         return request.user.has_perm("outcomes.change_outcome")
 
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Only what can still be decided is offered; what is asked for all the same, the use case refuses."""
+        actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+        found = Outcome.objects.filter(pk=object_id).only("state", "review").first()
+        undecided = found is not None and found.state in decisions.DECIDABLE
+        offered = {"take_back_this": undecided, "complete_this": undecided and bool(found and found.review)}
+        return [one for one in actions if offered.get(one.path, True)]
+
     @action(description="Take back", permissions=["decide"])
     def take_back_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         outcome = find(object_id)

@@ -327,7 +327,8 @@ def test_a_missing_quantity_is_completed(admin: Client) -> None:
     )
     evaluate_waiting(NOW)
     outcome = Outcome.objects.get(subject__key="many")
-    page = detail_action(Outcome, "complete_this", outcome)
+    page, of_outcome = detail_action(Outcome, "complete_this", outcome), url(Outcome, "change", outcome.pk)
+    assert f'href="{page}"' in admin.get(of_outcome).content.decode()
     assert "The quantity" in admin.get(page).content.decode()
     for wrong, said in (("", "Give a figure."), ("many", "plain notation"), ("-1", "Must be 0 or more")):
         assert said in admin.post(page, {"quantity": wrong, "reason": "x"}).content.decode()
@@ -335,6 +336,10 @@ def test_a_missing_quantity_is_completed(admin: Client) -> None:
     outcome.refresh_from_db()
     assert (outcome.quantity, outcome.review) == (Decimal("2.5"), [])
     assert "nothing to complete" in admin.get(page).content.decode()
+    offered = admin.get(of_outcome).content.decode()
+    assert f'href="{page}"' not in offered and "take_back_this" in offered
+    admin.post(detail_action(Outcome, "take_back_this", outcome), {"reason": "it was none"})
+    assert "take_back_this" not in admin.get(of_outcome).content.decode(), "nothing is left to take back"
 
 
 @freeze_time(NOW)
