@@ -64,6 +64,7 @@ def server(seen: Any) -> Iterator[str]:
 def chromium(server: str) -> Iterator[Browser]:
     with launched() as browser:
         yield browser
+        connections.close_all()  # those that the tests opened while the loop ran are not those of before and after
 
 
 @pytest.fixture
@@ -79,7 +80,6 @@ def launched() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
-        connections.close_all()  # those that the tests opened while the loop ran are not those of before and after
 
 
 @contextmanager

@@ -303,9 +303,10 @@ def test_cpu_and_memory_are_those_of_the_whole_family() -> None:
             assert process.stdout is not None
             process.stdout.readline()
             deadline = time.monotonic() + 30
-            while cpu_seconds(process.pid) < 0.6 and time.monotonic() < deadline:
+            # Each process loses up to a tick of its time.
+            while cpu_seconds(process.pid) < 0.55 and time.monotonic() < deadline:
                 time.sleep(0.05)
-            assert 0.6 <= cpu_seconds(process.pid) < 5
+            assert 0.55 <= cpu_seconds(process.pid) < 5
             own = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
             assert resident(process.pid) > 1.5 * own
         finally:
