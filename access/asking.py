@@ -114,15 +114,8 @@ class Asking:
         return ask(self, request, question, facts, verb, back, inputs=inputs, problem=problem)
 
 
-class Asks(Asking, ReadOnly):
-    """Rows that change by use cases alone, each asked for. Put it first."""
-
-    model: Any
-
-    def has_act_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Who may change these rows, although no form does."""
-        options = self.model._meta
-        return request.user.has_perm(f"{options.app_label}.change_{options.model_name}")
+class Offering:
+    """Of the actions of a row's page those that its state allows. A mixin of admins; put it first."""
 
     def offered(self, object_id: Any) -> Collection[str] | None:
         """Names of the actions that the state of a row allows; None is all."""
@@ -133,3 +126,14 @@ class Asks(Asking, ReadOnly):
         actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         offered = self.offered(object_id)
         return [one for one in actions if offered is None or one.path in offered]
+
+
+class Asks(Offering, Asking, ReadOnly):
+    """Rows that change by use cases alone, each asked for. Put it first."""
+
+    model: Any
+
+    def has_act_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Who may change these rows, although no form does."""
+        options = self.model._meta
+        return request.user.has_perm(f"{options.app_label}.change_{options.model_name}")

@@ -3,7 +3,7 @@
 Each is asked for on a page of its own, with a reason, and goes through the use case that the API calls.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from rest_framework.exceptions import ValidationError
 from unfold.decorators import action, display
 
-from access.asking import Asked, ask, entered
+from access.asking import Asked, Offering, ask, entered
 from access.fields import DecimalStringField
 from access.lists import ModelAdmin
 from access.readonly import ReadOnly
@@ -34,7 +34,7 @@ WHY = Asked("reason", "Why", "It stands in the journal, with your name.")
 _FIGURE = DecimalStringField(min_value=0, max_value=LARGEST_VALUE - 1)
 
 
-class Decidable:
+class Decidable(Offering):
     """For the admin of outcomes: what a person may decide of one."""
 
     actions_detail: Sequence[str] = ("take_back_this", "complete_this")
@@ -43,13 +43,11 @@ class Decidable:
         """Who may change outcomes, although no form does."""
         return request.user.has_perm("outcomes.change_outcome")
 
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Only what can still be decided is offered; what is asked for all the same, the use case refuses."""
-        actions: list[Any] = super().get_actions_detail(request, object_id)  # type: ignore[misc]
+    def offered(self, object_id: Any) -> Collection[str]:
         found = Outcome.objects.filter(pk=object_id).only("state", "review").first()
         undecided = found is not None and found.state in decisions.DECIDABLE
-        offered = {"take_back_this": undecided, "complete_this": undecided and bool(found and found.review)}
-        return [one for one in actions if offered.get(one.path, True)]
+        decidable = {"take_back_this": undecided, "complete_this": undecided and bool(found and found.review)}
+        return [name for name in self.actions_detail if decidable.get(name, True)]
 
     @action(description="Take back", permissions=["decide"])
     def take_back_this(self, request: HttpRequest, object_id: UUID) -> HttpResponse:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from django.contrib import admin
-from django.db import DatabaseError, connection, transaction
 from django.db.models import Model, Q, UUIDField
 from django.http import HttpRequest
 from django.urls import reverse
 from unfold.dataclasses import SearchResult
 
 from access import ids
+from access.lists import TooLong, within
 from contracts.models import Customer
 from invoicing.models import CreditNote, Invoice
 from outcomes.models import Event, EventIdentity, Outcome
@@ -118,17 +118,8 @@ def _patiently(
 ) -> list[SearchResult]:
     """What is found within `PATIENCE_MS`; else a line that says that it was given up."""
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)",
-                [str(PATIENCE_MS)],
-            )
-            before, _ = cursor.fetchone()
-            results = list(look(user, term))
-            cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
-        return results
-    except DatabaseError as error:
-        if getattr(error.__cause__, "sqlstate", "") != "57014":  # query_canceled
-            raise
+        with within(PATIENCE_MS / 1000):
+            return list(look(user, term))
+    except TooLong:
         said = "looking took too long: narrow the list by a customer first"
         return [SearchResult(title=what, description=said, link=reverse(address), icon="hourglass")]
