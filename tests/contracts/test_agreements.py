@@ -15,7 +15,7 @@ from contracts.models import Condition, Contract, Customer
 from contracts.prices import PriceFields
 from contracts.rate_cards import RateCardFields, put_rate_card
 from tests.contracts.conftest import NOW
-from tests.thawed import thawed
+from tests.database import thawed
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 1, 1, tzinfo=UTC)

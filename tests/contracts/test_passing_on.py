@@ -18,7 +18,7 @@ from contracts.rate_cards import RateCardFields, put_rate_card
 from contracts.timeline import Amendment
 from tests.contracts.conftest import NOW, Call
 from tests.contracts.test_amendments import problems
-from tests.thawed import thawed
+from tests.database import thawed
 
 pytestmark = pytest.mark.django_db
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,6 +1,7 @@
 """Two callers at once, on two real connections: what only the locks of the use cases decide."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,8 @@ from tests.contracts.conftest import NOW, SAMPLES, TICKET
 
 pytestmark = pytest.mark.usefixtures("committed")
 SECOND = timedelta(seconds=1)
+PATIENCE, PAUSE = 60.0, 0.002
+"""Seconds until a call that does not come to its lock counts as stuck, and between two looks."""
 
 
 class Other(threading.Thread):
@@ -52,14 +55,15 @@ class Other(threading.Thread):
 
     def wait_until_blocked(self) -> None:
         """Until the server says that this connection waits for a lock: no guess about speed."""
-        assert self.connected.wait(10)
-        for _ in range(1000):
-            with connection.cursor() as cursor:
+        assert self.connected.wait(PATIENCE)
+        with connection.cursor() as cursor:
+            for _ in range(int(PATIENCE / PAUSE)):  # counted: the clock may be frozen
                 cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [self.pid])
                 if cursor.fetchone()[0]:
                     return
-            if not self.is_alive():
-                break
+                if not self.is_alive():
+                    break
+                time.sleep(PAUSE)  # the processor is the other's
         raise AssertionError(f"was expected to wait for the first caller; answered {self.result!r}")
 
 
@@ -72,7 +76,7 @@ def meanwhile(call: Callable[[], Any], *, then_roll_back: bool = False) -> Itera
         other.start()
         other.wait_until_blocked()
         transaction.set_rollback(then_roll_back)
-    other.join(10)
+    other.join(PATIENCE)
     assert not other.is_alive()
 
 

@@ -17,7 +17,7 @@ from contracts.models import (
     RateCard,
     RateCardVersion,
 )
-from tests.thawed import thawed
+from tests.database import thawed
 
 JAN, FEB, MARCH, APRIL = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3, 4))
 TICK = timedelta(microseconds=1)

@@ -13,8 +13,8 @@ from invoicing.content import content_hash
 from invoicing.issue import issue
 from invoicing.models import Invoice, InvoiceLine, LineOutcome, NumberSeries, ParkedCustomer
 from outcomes.models import Import, ImportCustomer, Outcome
+from tests.database import thawed
 from tests.invoicing.conftest import World
-from tests.thawed import thawed
 
 MARCH = datetime(2026, 3, 10, tzinfo=UTC)
 APRIL_1 = datetime(2026, 4, 1, tzinfo=UTC)

@@ -13,12 +13,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from contracts import terms
 from invoicing import billing
 from invoicing.preview import before_and_after, preview
 from outcomes.models import Outcome
+from tests.database import analyse
 from tests.invoicing.conftest import World
 from tests.invoicing.deals import at, sound
 from tests.invoicing.law import END, MONTHS, START, Story, billed, check_documents, check_outcomes, owed
@@ -80,12 +81,6 @@ def look(stories: Sequence[Story], now: datetime) -> None:
             before_and_after(customer.pk, agreed, terms.load([customer.pk]), now)
             transaction.set_rollback(True)
         story.deal.number -= 1
-
-
-def analyse() -> None:
-    """As PostgreSQL does by itself each minute where much has changed; in one transaction it cannot."""
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

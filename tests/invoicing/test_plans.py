@@ -9,6 +9,7 @@ from django.db import connection
 from invoicing import billing, one_off
 from invoicing.models import CreditNote, InvoiceLine
 from invoicing.one_off import ItemFields, OneOffFields
+from tests.database import analyse
 from tests.invoicing.conftest import World
 from tests.invoicing.deals import at
 from tests.invoicing.law import Story
@@ -39,8 +40,7 @@ def lines_of_somebody_else(world: World) -> None:
     InvoiceLine.objects.bulk_create(
         InvoiceLine(**fields | {"id": uuid4(), "position": position}) for position in range(2, OTHERS + 2)
     )
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
+    analyse()
 
 
 def gone_through() -> int:

@@ -20,10 +20,10 @@ from outcomes.sequence import month_number
 from settlement.audit import INVARIANTS as SETTLED
 from settlement.sweep import settle_due
 from tests.contracts.test_races import Other
+from tests.database import thawed
 from tests.outcomes import factories
 from tests.outcomes.factories import START, say
 from tests.outcomes.test_races import uncommitted
-from tests.thawed import thawed
 
 HOUR, DAY, TICK = timedelta(hours=1), timedelta(days=1), timedelta(microseconds=1)
 NOW = START + 20 * DAY

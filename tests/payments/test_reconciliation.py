@@ -31,9 +31,9 @@ from payments.models import (
     StripeInvoice,
 )
 from payments.operations import skip
+from tests.database import thawed
 from tests.payments.conftest import Stripe
 from tests.payments.test_events import opened, status, told
-from tests.thawed import thawed
 from tests.webhooks.conftest import Receiver, make_receiver, receiver, subscribe
 
 __all__ = ["make_receiver", "receiver"]

@@ -24,9 +24,9 @@ from portal.messages import PORTAL
 from portal.pages import SHOWN
 from settlement.holds import Target, place
 from settlement.models import Dispute
+from tests.database import thawed
 from tests.portal.conftest import text_of
 from tests.portal.shop import EVIL, Shop, outcome_of
-from tests.thawed import thawed
 
 PORTAL_DIR = Path(settings.BASE_DIR) / "portal"
 LOCALES = {"en": "en", "de-CH": "de", "fr": "fr", "ja": "ja", "pt-BR": "en"}

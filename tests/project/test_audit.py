@@ -20,9 +20,9 @@ from access.invariants import Result, Scope, check, snapshot
 from billing_project.management.commands import audit
 from outcomes.models import Outcome
 from tests.conftest import as_new, empty_tables
+from tests.database import thawed
 from tests.project import scenario
 from tests.project.running import ROOT
-from tests.thawed import thawed
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ from django.test import Client, RequestFactory
 from access import lists
 from benchmarks.lists_stored import TINY, Filling
 from invoicing.models import Invoice
+from tests.database import analyse
+from workplace.queue_outcomes import Incomplete
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label_lower)
 NAMES = [model._meta.label_lower for model in MODELS]
@@ -64,7 +66,7 @@ def filled(django_db_setup: None, django_db_blocker: Any) -> Iterator[User]:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
             Filling(connection.connection, TINY, lambda _: None).fill()
-            cursor.execute("ANALYZE")
+        analyse()
         owner = User.objects.create_user("keeper", is_staff=True)
         owner.groups.set([Group.objects.get(name="owner")])
         yield owner
@@ -318,3 +320,10 @@ def test_no_query_of_a_list_reads_a_big_table(name: str, big: None) -> None:
                     wrong.append((query, plan, sql))
     assert wrong == [], "\n".join(f"{query}: {plan}\n{sql[:2000]}\n" for query, plan, sql in wrong)
     assert known
+
+
+def test_what_is_to_complete_is_found_by_its_index(big: None) -> None:
+    """By the review queue, however many outcomes there are."""
+    rows = Incomplete().waiting().order_by()
+    for asked in (rows, rows.filter(customer__key="cust-1")):
+        assert "outcome_to_complete" in asked.explain()

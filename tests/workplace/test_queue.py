@@ -26,7 +26,6 @@ from settlement.models import Dispute
 from tests.workplace.queue_seller import DAY, HOUR, Seller, bill, fill, make_seller
 from workplace import queue_money
 from workplace.queue import PAGE
-from workplace.queue_outcomes import Incomplete
 from workplace.queue_views import KINDS
 
 pytestmark = pytest.mark.django_db
@@ -200,17 +199,6 @@ def test_a_page_costs_the_same_however_much_waits(seller: Seller, maria: Client,
     second = maria.get("/admin/queue/?page=2")
     assert len(second.context["entries"]) == 5 and not second.context["after"]
     assert second.context["before"] == "?"
-
-
-def test_what_is_to_complete_is_found_by_its_index(seller: Seller, maria: Client) -> None:
-    """However many outcomes there are."""
-    seller.agree("acme", "per_unit")
-    seller.tell("acme", "closed", "unknown", JANUARY + DAY, units=None)
-    rows = Incomplete().waiting().order_by()
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-    for asked in (rows, rows.filter(customer__key="acme")):
-        assert "outcome_to_complete" in asked.explain()
 
 
 def test_nothing_waits(maria: Client) -> None:
