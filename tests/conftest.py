@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import freezegun
@@ -65,10 +66,17 @@ def django_db_setup(
             teardown_databases(made, verbosity=0)
 
 
+@pytest.fixture(scope="session")
+def nothing_static(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("static")
+
+
 @pytest.fixture(autouse=True)
-def static_root(settings: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """WhiteNoise warns of a static directory that is not there, and warnings are errors."""
-    settings.STATIC_ROOT = tmp_path_factory.getbasetemp()
+def static_root(settings: Any, nothing_static: Path) -> None:
+    """WhiteNoise warns of a static directory that is not there, and warnings are errors. An empty one: every client
+    has it looked through.
+    """
+    settings.STATIC_ROOT = nothing_static
 
 
 @pytest.fixture(autouse=True)
