@@ -667,6 +667,19 @@ def _squeezed(text: str) -> str:
     return "".join(part if n % 2 else re.sub(r"\s+", " ", part) for n, part in enumerate(parts)).strip()
 
 
+def uncommented(text: str) -> str:
+    """A condition's text without its comments."""
+    return re.sub(r'("(?:[^"\\]|\\.)*"|`[^`]*`)|#[^\n]*', lambda found: found[1] or " ", text)
+
+
+def title_of(form: Body) -> str:
+    """What a condition is called on invoices: its title, or its short name in words."""
+    if form["title"] is not None:
+        return str(form["title"])
+    name = form["outcome"].replace("_", " ").replace("-", " ").strip()
+    return name[:1].upper() + name[1:] if name else str(form["outcome"])
+
+
 def written(form: Body) -> str:
     """The condition that a form says, in the language's words. So a reader need not trust that text and form agree."""
     title = "" if form["title"] is None else " " + _quoted(form["title"])
@@ -786,6 +799,7 @@ class Version(NamedTuple):
     effective_from: int | None
     title: str
     text: str
+    sentence: str = ""
 
 
 class Decision(NamedTuple):
@@ -1381,6 +1395,8 @@ MOVES = {
     ("provisional", "confirmed"), ("confirmed", "reversed"), ("open", "missed"), ("open", "superseded"),
     ("provisional", "superseded"), ("void", "superseded"), ("missed", "superseded"),
 }  # fmt: skip
+CAUSES = ("event", "clock", "late", "person")
+STATUSES = {"invoice": ("issued", "paid", "uncollectible", "void"), "credit_note": ("issued",)}
 CORRECTS = ("invoice", "net_minor", "tax_minor", "total_minor")
 SPILL = 100_000
 
@@ -1464,7 +1480,8 @@ class Recount:
         self.decisions: list[Decision] = []
         self.outcomes: list[Booked] = []
         self.digests, self.undone = Sorted(), Sorted()
-        self.in_order = Sorted()
+        self.in_order, self.named = Sorted(), Sorted()
+        self.seqs: set[int] = set()
         self.redated: set[int] = set()
         self.agreed: tuple[list[Terms], list[Card]] | None = None
         self.chosen: dict[Any, Price | None] = {}
@@ -1494,6 +1511,8 @@ class Recount:
     def _pack(self, record: Record, body: Body) -> None:
         need(body["format"] == FORMAT, record, f"this program reads {FORMAT!r}, not {str(body['format'])[:40]!r}.")
         self.head, self.money = body, Money(body["currency"])
+        prefix = "inv" if body["document"] == "invoice" else "cn"
+        need(_uuid(body["id"], prefix) == body["uuid"], record, "its two ids are of different documents.")
         if self.printed is not None:
             why = f"the pack is for a document with the hash {body['content_hash']}, not the one that was given."
             need(body["content_hash"] == self.printed.lower(), record, why)
@@ -1502,7 +1521,7 @@ class Recount:
         need(not self.contract, record, "a document has one contract.")
         need(body["currency"] == self.head["currency"], record, "it is in another currency than the document.")
         self.contract = body
-        instant(body["starts_at"]), maybe_instant(body["ends_at"])
+        _uuid(body["id"], "con"), instant(body["starts_at"]), maybe_instant(body["ends_at"])
 
     def _version(self, record: Record, body: Body) -> None:
         terms = Terms(body)
@@ -1528,10 +1547,15 @@ class Recount:
         why = "its program does not say what its text says."
         need(same_text(program.text, body["canonical"]), record, why)
         need(body["slug"] == body["program"]["outcome"], record, why)
+        need(body["title"] == title_of(body["program"]), record, "its title is not the one that its text gives it.")
+        if not same_text(uncommented(body["text"]), body["canonical"]):
+            self.recorded["conditions as they were written (`text`): compare `canonical`, which is what counts"] += 1
         known = self.versions[body["condition"]]
         need(body["version"] not in known, record, "this version of the condition comes twice.")
         start = maybe_instant(body["effective_from"])
-        known[body["version"]] = Version(body["version"], program, start, body["title"], body["canonical"])
+        known[body["version"]] = Version(
+            body["version"], program, start, body["title"], body["canonical"], body["sentence"]
+        )
         self.slugs[body["condition"]] = body["slug"]
 
     def _rules(self, record: Record, body: Body) -> None:
@@ -1569,6 +1593,7 @@ class Recount:
         if line.kind == "usage":
             price = self.prices[body["price"]]
             need(price.condition == body["condition"], record, "it has the price of another condition.")
+            need(self._is_said(body), record, "its sentence is not that of its condition.")
             need(
                 maybe_exact(body["unit_price"]) == price.unit_price, record, "its unit price is not that of its price."
             )
@@ -1579,6 +1604,12 @@ class Recount:
                 wanted = self.money.minor(quantity * unit_price)
                 self._amount(line, wanted, line.amount)
         self._steps(record, body)
+
+    def _is_said(self, line: Body) -> bool:
+        """Whether the sentence that is printed is that of a version of the condition, or of several, each named."""
+        versions = self.versions[line["condition"]].values()
+        each = {f"Version {one.number}: {one.sentence}" for one in versions}
+        return line["sentence"] in {one.sentence for one in versions} or each.issuperset(line["sentence"].split("\n"))
 
     def _add_line(self, line: Line) -> None:
         need(line.id not in self.lines, line.record, "a line with this id comes twice.")
@@ -1614,6 +1645,10 @@ class Recount:
         self._in_subject(record)
         assert self.subject is not None
         seq, time = body["seq"], instant(body["time"])
+        # By what it is called, an event comes once for each condition, and is the same everywhere.
+        name = json.dumps([body.get("source", ""), body["id"]])
+        self.named.add(f"{name}\t{self.subject[0]}\t{record.n:012d}\t{body['sha256']}")
+        self.seqs.add(seq)
         if self.events:
             before = (self.events[-1].time, self.events[-1].seq)
             need(before < (time, seq), record, "it happened before the event that stands before it.")
@@ -1678,7 +1713,7 @@ class Recount:
         if archived:
             self.recorded["events archived: not recounted"] += archived
         self.counts["facts"] += len(self.events)
-        self.subject, self.events, self.decisions, self.outcomes = None, [], [], []
+        self.subject, self.events, self.decisions, self.outcomes, self.seqs = None, [], [], [], set()
 
     def _attempts(self, without: tuple[int, ...]) -> list[Attempt]:
         assert self.subject is not None
@@ -1727,6 +1762,7 @@ class Recount:
         if body["state"] == "confirmed":
             told = f"its events took it back at {shown(attempt.ended_at)}, and it says that it still stands."
             need(attempt.state == "confirmed", record, told)
+            need(body["ended_at"] is None and body["ended_by"] is None, record, "it stands, and says that it ended.")
             return
         need(body["state"] == "reversed", record, f"{str(body['state'])[:20]!r} is no state of a billed outcome.")
         cause: Body = next((entry for entry in reversed(body["journal"]) if entry["to"] == "reversed"), {})
@@ -1744,11 +1780,19 @@ class Recount:
         state = ""
         for entry in one.body["journal"]:
             instant(entry["effective_at"]), instant(entry["recorded_at"])
+            need(entry["cause"] in CAUSES, one.record, f"its journal has no cause {str(entry['cause'])[:20]!r}.")
+            known = entry["event"] is None or entry["event"] in self.seqs
+            need(known, one.record, "its journal names an event that is not among its events.")
             need(entry["from"] == state, one.record, f"its journal jumps from {state or 'nothing'} to {entry['from']}.")
             legal = entry["to"] == state or (state, entry["to"]) in MOVES
             need(legal, one.record, f"its journal goes from {state or 'nothing'} to {entry['to']}, which is no way.")
             state = entry["to"]
         need(state == one.body["state"], one.record, f"its journal ends {state}, and it is {one.body['state']}.")
+        told = [(entry["to"], entry["event"], entry["effective_at"]) for entry in one.body["journal"]]
+        met = ("provisional", one.body["met_by"], one.body["met_at"])
+        need(met in told, one.record, "its journal does not say that it was met then, by that event.")
+        settled = any((to, at) == ("confirmed", one.body["settled_at"]) for to, _, at in told)
+        need(settled, one.record, "its journal does not say that it was final from then on.")
 
     def _has(self, seq: Any) -> bool:
         return any(event.seq == seq for event in self.events)
@@ -1949,18 +1993,35 @@ class Recount:
 
     def _check_document(self, record: Record, body: Body, net: int) -> None:
         need(record.kind == self.head["document"], record, f"the pack is for a {self.head['document']}.")
+        self._check_names()
         self._check_lines()
         self._check_amounts()
+        need(body["status"] in STATUSES[record.kind], record, f"{str(body['status'])[:20]!r} is no status.")
         content = dict(body["content"])
         if body["has_terms"]:
             content["terms"] = [period.body for period, _ in self.periods]
         content["lines"] = [line.body for line in self.own]
         need(content["id"] == self.head["uuid"] and content["number"] == self.head["number"], record,
              "it is another document than the pack is for.")  # fmt: skip
+        need(content["parties"]["customer"]["key"] == self.head["customer"], record,
+             f"it is for {content['parties']['customer']['key']!r}, not for {self.head['customer']!r}.")  # fmt: skip
+        need(content["issued_at"] == self.head["issued_at"], record, "it was not issued when the pack says.")
+        contract = _uuid(self.contract["id"], "con") if self.contract else None
+        need(content["contract"] == contract, record, "it is of another contract than the one in the pack.")
         for name in body.keys() & content.keys():
             need(content[name] == body[name], record, f"it has another {name} in its content.")
         why = "its content is not what was frozen at issue: the hash of the content is another one than that printed."
         need(hashlib.sha256(canonical(content).encode()).hexdigest() == self.head["content_hash"], record, why)
+
+    def _check_names(self) -> None:
+        """No event comes twice for a condition, as if it told of two subjects, and none has two contents."""
+        before = ["", "", "", ""]
+        for name, condition, n, sha256 in self.named:
+            if name == before[0]:
+                record = Record(int(n), "event", {"id": json.loads(name)[1]})
+                need(condition != before[1], record, f"it comes twice: it is in line {int(before[2])}, too.")
+                need(sha256 == before[3], record, f"it has other content than in line {int(before[2])}.")
+            before = [name, condition, n, sha256]
 
     def _check_lines(self) -> None:
         """What each line says of its outcomes is what they come to, and they are those whose digest it carries."""
@@ -2146,12 +2207,12 @@ def _figure(number: Fraction | None) -> str:
     return "unknown" if number is None else plain(number)
 
 
-def _uuid(public: str) -> str:
+def _uuid(public: str, prefix: str = "out") -> str:
     """The UUID of ``out_…`` (TypeID: 26 digits of Crockford's base 32)."""
-    if not re.fullmatch("out_[0-7][0-9a-hjkmnp-tv-z]{25}", public, re.ASCII):
-        raise ValueError(f"{public[:60]!r} is no outcome's id")
+    if not re.fullmatch(f"{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}", public, re.ASCII):
+        raise ValueError(f"{public[:60]!r} is no id that begins with {prefix}_")
     number = 0
-    for character in public[4:]:
+    for character in public[len(prefix) + 1 :]:
         number = number * 32 + "0123456789abcdefghjkmnpqrstvwxyz".index(character)
     text = f"{number:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
@@ -2198,7 +2259,7 @@ def recount(stream: IO[bytes], explain: str | None = None, printed: str | None =
             counted.take(record)
         counted.finish()
     finally:
-        for waiting in (counted.digests, counted.undone, counted.in_order):
+        for waiting in (counted.digests, counted.undone, counted.in_order, counted.named):
             waiting.close()
     return counted
 

@@ -160,6 +160,19 @@ def subject_doubled_by_another_name(found: Found) -> None:
     found[end:end] = copied
 
 
+def subject_invented(found: Found) -> None:
+    """The same, and with events of other names."""
+    subject_doubled_by_another_name(found)
+    start = at_kind(found, "subject", 2)
+    for kind, body in found[start : at_kind(found, "subject", 3)]:
+        if kind == "event":
+            body |= {"id": f"{body['id']}a", "seq": body["seq"] + 50}
+        elif kind == "outcome":
+            body["met_by"] += 50
+            for entry in body["journal"]:
+                entry["event"] = entry["event"] and entry["event"] + 50
+
+
 def reopening_removed(found: Found) -> None:
     del found[at_kind(found, "event", 1)]
 
@@ -249,6 +262,72 @@ def journal_shortened(found: Found) -> None:
     del first(found, "outcome")["journal"][1]
 
 
+def another_customer(found: Found) -> None:
+    first(found, "pack")["customer"] = "globex"
+
+
+def another_document(found: Found) -> None:
+    first(found, "pack")["id"] = "inv_01jb3z9k7qe8tv6d0n4r2m5xwa"
+
+
+def another_day(found: Found) -> None:
+    first(found, "pack")["issued_at"] = "2026-02-02T00:00:00Z"
+
+
+def contract_left_out(found: Found) -> None:
+    del found[at_kind(found, "contract")]
+
+
+def another_contract(found: Found) -> None:
+    first(found, "contract")["id"] = "con_01jb3z9k7qe8tv6d0n4r2m5xwa"
+
+
+def condition_called_otherwise(found: Found) -> None:
+    first(found, "condition")["title"] = "Ticket closed"
+
+
+def sentence_changed(found: Found) -> None:
+    first(found, "condition")["sentence"] = "Every ticket is charged."
+
+
+def event_told_twice(found: Found) -> None:
+    """Once more under its own name, an hour later, where it changes nothing that is counted."""
+    place = at_kind(found, "event", 4)
+    body = copy.deepcopy(found[place][1])
+    body |= {"seq": body["seq"] + 5, "time": "2026-01-09T11:00:00Z"}
+    resent(body)
+    found.insert(place + 1, ("event", body))
+
+
+def event_of_two_subjects(found: Found) -> None:
+    first(found, "event", 4)["id"] = first(found, "event", 3)["id"]
+
+
+def ended_and_stands(found: Found) -> None:
+    first(found, "outcome")["ended_at"] = "2026-01-20T00:00:00Z"
+
+
+def journal_of_another_event(found: Found) -> None:
+    first(found, "outcome")["journal"][1]["event"] += 50
+
+
+def journal_of_another_time(found: Found) -> None:
+    for entry in first(found, "outcome")["journal"]:
+        entry["effective_at"] = "2026-01-02T00:00:00Z"
+
+
+def journal_without_its_end(found: Found) -> None:
+    first(found, "outcome")["journal"][-1]["effective_at"] = "2026-01-31T00:00:00Z"
+
+
+def journal_by_nobody(found: Found) -> None:
+    first(found, "outcome")["journal"][0]["cause"] = "magic"
+
+
+def status_invented(found: Found) -> None:
+    first(found, "invoice")["status"] = "settled"
+
+
 def dates_moved_into_the_next_period(found: Found) -> None:
     first(found, "period")["period_end"] = "2026-01-05T00:00:00Z"
     for kind, body in found:
@@ -264,7 +343,8 @@ CHANGES: dict[Callable[[Found], Any], tuple[str, str]] = {
     outcome_doubled: ("outcome", "twice"),
     outcome_doubled_by_another_name: ("outcome", "twice"),
     subject_doubled: ("subject", "twice"),
-    subject_doubled_by_another_name: ("line", "issued with"),
+    subject_doubled_by_another_name: ("event", "comes twice: it is in line"),
+    subject_invented: ("line", "issued with"),
     reopening_removed: ("outcome", "met by event"),
     escalation_invented: ("outcome", "never confirmed|met by event"),
     price_changed: ("line", "unit price"),
@@ -284,6 +364,21 @@ CHANGES: dict[Callable[[Found], Any], tuple[str, str]] = {
     hash_of_another_content: ("invoice", "frozen"),
     outcome_left_out: ("line", "issued with"),
     journal_shortened: ("outcome", "journal"),
+    another_customer: ("invoice", "it is for 'acme', not for 'globex'"),
+    another_document: ("pack", "two ids"),
+    another_day: ("invoice", "not issued when"),
+    contract_left_out: ("invoice", "another contract"),
+    another_contract: ("invoice", "another contract"),
+    condition_called_otherwise: ("condition", "title"),
+    sentence_changed: ("line", "sentence"),
+    event_told_twice: ("event", "comes twice: it is in line"),
+    event_of_two_subjects: ("event", "comes twice: it is in line"),
+    ended_and_stands: ("outcome", "says that it ended"),
+    journal_of_another_event: ("outcome", "not among its events"),
+    journal_of_another_time: ("outcome", "does not say that it was met"),
+    journal_without_its_end: ("outcome", "does not say that it was final"),
+    journal_by_nobody: ("outcome", "no cause"),
+    status_invented: ("invoice", "no status"),
     dates_moved_into_the_next_period: ("outcome", "period of its line"),
 }
 
