@@ -667,9 +667,10 @@ def _squeezed(text: str) -> str:
     return "".join(part if n % 2 else re.sub(r"\s+", " ", part) for n, part in enumerate(parts)).strip()
 
 
-def uncommented(text: str) -> str:
-    """A condition's text without its comments."""
-    return re.sub(r'("(?:[^"\\]|\\.)*"|`[^`]*`)|#[^\n]*', lambda found: found[1] or " ", text)
+def bare(text: str) -> str:
+    """A condition's text without its comments, and without backticks that a word could do without."""
+    parts = re.compile(r'("(?:[^"\\]|\\.)*")|`(\w+)`|(`[^`]*`)|#[^\n]*')
+    return parts.sub(lambda found: found[1] or found[2] or found[3] or " ", text)
 
 
 def title_of(form: Body) -> str:
@@ -1548,7 +1549,7 @@ class Recount:
         need(same_text(program.text, body["canonical"]), record, why)
         need(body["slug"] == body["program"]["outcome"], record, why)
         need(body["title"] == title_of(body["program"]), record, "its title is not the one that its text gives it.")
-        if not same_text(uncommented(body["text"]), body["canonical"]):
+        if not same_text(bare(body["text"]), bare(body["canonical"])):
             self.recorded["conditions as they were written (`text`): compare `canonical`, which is what counts"] += 1
         known = self.versions[body["condition"]]
         need(body["version"] not in known, record, "this version of the condition comes twice.")
