@@ -140,8 +140,9 @@ def preview(
         after = terms.load([customer_id])
         shown = show(made.value)
         periods = None
+        own = now_of(Customer.objects.get(pk=customer_id), now)
         for registered in PREVIEWS:
-            periods = registered(customer_id, before, after, now)
+            periods = registered(customer_id, before, after, own)
         transaction.set_rollback(True)
     return Preview(made.differences, shown, periods)
 

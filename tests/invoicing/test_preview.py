@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from access import ids
-from contracts import terms
+from contracts import models, terms
 from invoicing import billing
 from invoicing.models import Invoice, InvoiceLine
 from invoicing.preview import before_and_after, preview, preview_json
@@ -169,6 +170,14 @@ def test_the_api_shows_it_and_stores_nothing(world: World, api: Any) -> None:
     assert answer.status_code == 200, answer.content
     assert [one["difference"] for one in answer.json()["periods"]][:1] == ["60.00"]
     assert (deal.contract.versions.count(), InvoiceLine.objects.count()) == (versions, lines)
+    # The running period of a test customer is that of its clock.
+    clock = models.TestClock.objects.create(id=ids.uuid7(NOW), now=at("2026-04-20"), created_at=NOW)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")  # past the guard: a customer keeps its clock
+        cursor.execute("UPDATE contracts_customer SET test_clock_id = %s", [clock.pk])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+    found = [(one["period_start"], one["difference"]) for one in api("POST", path, json.dumps(body)).json()["periods"]]
+    assert found == [("2026-03-01T00:00:00Z", "60.00"), ("2026-04-01T00:00:00Z", "30.00")]
 
 
 # --- Commitments ------------------------------------------------------------------------------------------------------
