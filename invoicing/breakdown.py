@@ -1,5 +1,6 @@
 """How a line's amount came about, for people: the tiers, packages, allowances and days under it."""
 
+from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
@@ -15,11 +16,15 @@ def of_lines(lines: Iterable[InvoiceLine], currency: str, locale: str = "en") ->
     """
     told: set[Any] = set()
     found = []
-    for line in lines:
+    listed = list(lines)
+    of_condition = Counter((line.condition_id, line.period_start) for line in listed if line.kind == rating.USAGE)
+    for line in listed:
         price = (line.price_id, line.period_start)
         again = bool(line.details.get("shared")) and price in told
         told.add(price)
-        found.append([*([] if again else _steps(line, currency, locale)), *_notes(line, again, currency, locale)])
+        alone = not line.dimensions and of_condition[line.condition_id, line.period_start] < 2
+        notes = _notes(line, again, currency, locale) + _voided(line, alone, locale)
+        found.append([*([] if again else _steps(line, currency, locale)), *notes])
     return found
 
 
@@ -99,6 +104,15 @@ def _notes(line: InvoiceLine, again: bool, currency: str, locale: str) -> list[s
     if moved:
         key = "note.moved_here" if moved > 0 else "note.moved_away"
         found.append(t(locale, key, quantity=number_text(moved.copy_abs(), locale)))
-    if line.voided_count:
-        found.append(t(locale, "note.voided", count=line.voided_count))
     return found
+
+
+def _voided(line: InvoiceLine, alone: bool, locale: str) -> list[str]:
+    """What was taken back inside its window. It is counted for the whole condition, having no values yet, and stands on
+    the first of its lines: unless that is ``alone``, it must not be read as of that line.
+    """
+    if not line.voided_count:
+        return []
+    if alone:
+        return [t(locale, "note.voided", count=line.voided_count)]
+    return [t(locale, "note.voided_of", count=line.voided_count, title=line.details.get("of", line.title))]

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Sum
 
 from access import ids
-from invoicing import lines, sections, taxes, texts
+from invoicing import lines, sections, taxes, texts, wording
 from invoicing.domain import tax
 from invoicing.domain.tax import Rate, Taxed
 from invoicing.lines import Form
@@ -207,42 +207,22 @@ LEFT JOIN LATERAL (SELECT j.cause FROM outcomes_journal j
 WHERE r.line_id = ANY(%s::uuid[])
 GROUP BY why ORDER BY why
 """
-_WORDS = {
-    "event": "by a later event",
-    "late": "by late evidence",
-    "person": "by hand",
-    "dispute": "after a dispute was upheld",
-    "clock": "by the clock",
-}
 
 
 def _reason(found: Sequence[Section], time_zone: str) -> str:
     """How many outcomes, of which periods, and why."""
-    said = []
     undone = sum(one.outcomes for section in found for one in section.undone.values())
+    causes: dict[str, int] = {}
     if undone:
         lines = [line for section in found for key, line in section.lines.items() if key in section.undone]
         with connection.cursor() as cursor:
             cursor.execute(_CAUSES, [lines])
-            causes = [(count, _WORDS[why]) for why, count in cursor.fetchall() if why]
-        why = f" ({', '.join(f'{count} {words}' for count, words in causes)})" if causes else ""
-        said.append(f"{_outcomes(undone)} taken back after {_was(undone)} invoiced{why}")
-    fresh = sum(one.outcomes for section in found for one in section.fresh.values())
-    if fresh:
-        when = "since" if all(section.wanted.so_far for section in found) else "late"
-        said.append(f"{_outcomes(fresh)} confirmed {when}, with which the period comes to less")
-    moved = sum(max(section.moved(one).outcomes, 0) for section in found for one in section.owing)
-    if moved:
-        said.append(f"the price of {_outcomes(moved)} changed from an earlier day on")
-    if not said:
-        said.append("by terms that changed, less is owed than was invoiced")
-    periods = ", ".join(texts.named(section.period, time_zone) for section in found)
-    return f"{periods}: {'; '.join(said)}."
-
-
-def _outcomes(count: int) -> str:
-    return f"{texts.grouped(str(count))} outcome{'' if count == 1 else 's'}"
-
-
-def _was(count: int) -> str:
-    return "it was" if count == 1 else "they were"
+            causes = {why: count for why, count in cursor.fetchall() if why}
+    return wording.credit_reason(
+        ", ".join(texts.named(section.period, time_zone) for section in found),
+        undone=undone,
+        causes=causes,
+        fresh=sum(one.outcomes for section in found for one in section.fresh.values()),
+        since=all(section.wanted.so_far for section in found),
+        moved=sum(max(section.moved(one).outcomes, 0) for section in found for one in section.owing),
+    )

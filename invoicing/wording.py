@@ -149,3 +149,36 @@ def steps_json(steps: Iterable[rating.Step]) -> list[dict[str, Any]]:
             one["of"] = step.of
         found.append(one)
     return found
+
+
+_CAUSES = {
+    "event": "by a later event",
+    "late": "by late evidence",
+    "person": "by hand",
+    "dispute": "after a dispute was upheld",
+    "clock": "by the clock",
+}
+
+
+def credit_reason(periods: str, *, undone: int, causes: Mapping[str, int], fresh: int, since: bool, moved: int) -> str:
+    """Why an automatic credit note is written: how many outcomes, of which periods, and why. ``causes`` counts what was
+    ``undone`` by cause; ``fresh`` is what was confirmed ``since`` or else late; ``moved`` changed its price.
+    `invoicing.localised.reasons` reads it back.
+    """
+    said = []
+    if undone:
+        listed = ", ".join(f"{count} {_CAUSES[why]}" for why, count in causes.items())
+        was = "it was" if undone == 1 else "they were"
+        said.append(f"{_outcomes(undone)} taken back after {was} invoiced{f' ({listed})' if listed else ''}")
+    if fresh:
+        when = "since" if since else "late"
+        said.append(f"{_outcomes(fresh)} confirmed {when}, with which the period comes to less")
+    if moved:
+        said.append(f"the price of {_outcomes(moved)} changed from an earlier day on")
+    if not said:
+        said.append("by terms that changed, less is owed than was invoiced")
+    return f"{periods}: {'; '.join(said)}."
+
+
+def _outcomes(count: int) -> str:
+    return f"{texts.grouped(str(count))} outcome{'' if count == 1 else 's'}"

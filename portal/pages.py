@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from conditions_dsl import Event
 from invoicing import queries
+from invoicing.localised.reasons import reason_of
 from invoicing.models import CreditNote, Invoice, InvoiceLine, Status
 from invoicing.preview import Preview
 from outcomes.domain.instants import from_us
@@ -146,7 +147,7 @@ def documents(scope: Scope, words: Words, invoices: Page, notes: Page) -> dict[s
                 "number": note.number,
                 "day": words.day(note.issued_at, note.time_zone),
                 "total": words.money(note.total_minor, note.currency),
-                "reason": note.reason,
+                "reason": reason_of(note, words.locale),
             }
             for note in notes.rows
         ],
@@ -219,6 +220,7 @@ def credit_note(scope: Scope, words: Words, found: CreditNote) -> dict[str, Any]
     lines = scope.lines(found)
     return {
         "document": found,
+        "reason": reason_of(found, words.locale),
         "id": public_id(found),
         "groups": list(wording.grouped(lines, found.currency, words, None, found.time_zone, given_back=True)),
         "taxes": _taxes(found, words),

@@ -119,7 +119,9 @@ def print_largest(console: Console, api: Api) -> None:
         )
         if line["voided_count"]:
             table.add_row(
-                f"    [dim]{line['voided_count']} undone within the settlement window: not charged[/dim]", "", ""
+                f"    [dim]{line['voided_count']} of all its outcomes undone within the window: not charged[/dim]",
+                "",
+                "",
             )
     table.add_section()
     table.add_row("[bold]Total[/bold]", "", f"[bold]{invoice['currency']} {invoice['total']}[/bold]")

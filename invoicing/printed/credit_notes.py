@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from contracts.domain.periods import Period
 from invoicing.issue import parties_of
 from invoicing.localised import date_text, period_text
-from invoicing.localised.catalogue import language_of
+from invoicing.localised.reasons import reason_of
 from invoicing.models import CreditAllocation, CreditApplication, CreditNote, InvoiceLine, LineReversal
 from invoicing.printed import sheet as sheets
 from invoicing.printed.sheet import Counts, Sheet, row
@@ -47,9 +47,9 @@ def _taken_back(note: CreditNote) -> QuerySet[LineReversal]:
 
 
 def _reason(note: CreditNote, sheet: Sheet) -> list[dict[str, str]]:
-    """Why. What the engine says of its own notes is English; in other languages the list of outcomes says it."""
-    ours = note.kind == CreditNote.Kind.AUTOMATIC and language_of(sheet.locale) != "en"
-    return [] if ours or not note.reason else [{"label": sheet.t("credit.reason"), "text": note.reason}]
+    """Why, in the document's language where it is the engine that says it."""
+    text = reason_of(note, sheet.locale)
+    return [{"label": sheet.t("credit.reason"), "text": text}] if text else []
 
 
 def data_of(

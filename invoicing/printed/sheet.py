@@ -176,7 +176,8 @@ def tax_notes(taxes: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def meanings(lines: Iterable[InvoiceLine], sheet: Sheet) -> dict[str, Any]:
     """Each sentence once, in order of appearance, however many lines it stands behind."""
-    seen = dict.fromkeys((line.title, line.sentence) for line in lines if line.sentence)
+    # A line that corrects is called after what it corrects.
+    seen = dict.fromkeys((line.details.get("of", line.title), line.sentence) for line in lines if line.sentence)
     entries = [{"title": title, "sentence": sentence} for title, sentence in seen]
     return {"heading": sheet.t("meanings"), "entries": entries}
 

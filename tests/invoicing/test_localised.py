@@ -16,6 +16,7 @@ from contracts.domain.rating.types import Commitment, Fee
 from invoicing import breakdown, localised, wording
 from invoicing.localised import catalogue
 from invoicing.localised.lines import title_of
+from invoicing.localised.reasons import said_again
 from invoicing.models import InvoiceLine
 from tests.invoicing.documents import MARCH, every_line, squeezed
 
@@ -155,7 +156,7 @@ def test_messages_are_translated(language: str) -> None:
     english, other = (catalogue._MESSAGES[one] for one in ("en", language))
     same = {key for key in english if english[key] == other[key] and re.search("[a-z]{3}", str(english[key]))}
     same -= {"line.fee", "step.units", "sum.credit", "colon", "mark.test"}
-    same = {key for key in same if re.sub(r"{\w+}", "", str(english[key])).strip(" ×=()%:")}
+    same = {key for key in same if re.sub(r"{\w+}", "", str(english[key])).strip(" ×=()%:.")}
     assert same <= {"sum.total", "fact.note_date", "group.period", "page"}, same
 
 
@@ -207,6 +208,25 @@ def test_titles_that_are_not_ours_stay() -> None:
     for kind in ("usage", "item", "goodwill", "discount", "cap", "fee"):
         stored = InvoiceLine(kind=kind, title="Discount 10 % of what?", period_start=MARCH.start, period_end=MARCH.end)
         assert title_of(stored, "USD", "de", "UTC") == "Discount 10 % of what?"
+
+
+@pytest.mark.parametrize("language", ["de", "fr", "ja"])
+def test_the_reason_of_a_credit_note_is_said_again(language: str) -> None:
+    """By the code that words it at issue, with one of each and with thousands."""
+    causes = dict.fromkeys(("event", "late", "person", "dispute", "clock"), 1)
+    told: list[dict[str, Any]] = [
+        {"undone": 5, "causes": causes, "fresh": 1, "since": True, "moved": 1},
+        {"undone": 1, "causes": {}, "fresh": 1200, "since": False, "moved": 1200},
+        {"undone": 0, "causes": {}, "fresh": 0, "since": False, "moved": 0},
+    ]
+    for one in told:
+        stored = wording.credit_reason("March 2026", **one)
+        said = said_again(stored, [MARCH], language, "UTC")
+        numbers = [int(re.sub(r"\D", "", number)) for number in re.findall(r"\d[\d., \u202f]*", said)]
+        assert not re.search("outcome|invoice|March", said)
+        assert numbers.count(1200) == [one["fresh"], one["moved"]].count(1200)
+        assert said_again(stored, [MARCH], "en", "UTC") == stored
+    assert said_again("By hand; so be it.", [MARCH], language, "UTC") == "By hand; so be it."
 
 
 @pytest.mark.parametrize("language", ["de", "fr", "ja"])

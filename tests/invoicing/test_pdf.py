@@ -48,7 +48,8 @@ def test_it_says_what_the_invoice_says(issued: Invoice) -> None:
         "Invoice HF-000001", "Northwind Support", "12 Harbour Street", "Dublin", "IE1234567X", "Acme Corporation",
         "ap@acme.example", "1 April 2026", "1–31 March 2026", "1 May 2026", "AMOUNT (USD)",
         "Support ticket resolved", "priority: high", "priority: low", "15", "1,234.50", "18,517.50", "0.75",
-        "2 more were taken back inside the settlement window and not charged.", "US$18,518.25", "Page 1 of 1",
+        "Of all “Support ticket resolved”, 2 more were taken back inside the settlement window and not charged.",
+        "US$18,518.25", "Page 1 of 1",
         "Payable within 30 days, by 1 May 2026. Please quote HF-000001 with your payment.",
         "Bill one resolved ticket when the agent closed it, unless it is reopened within 72 hours.",
     ):  # fmt: skip

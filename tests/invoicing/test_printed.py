@@ -55,7 +55,7 @@ def says(text: str, *expected: str) -> None:
                 "Payable within 30 days, by 1 May 2026.", "What counts as achieved", "Page 1 of 2"]),
         ("de", ["Rechnung HF-000042", "RECHNUNG AN", "1.–31. März 2026", "Fällig am", "BETRAG (EUR)",
                 "Zwischensumme 20.233,83", "VAT 19 % auf 20.233,83", "Zu zahlen 23.954,81 €", "Rabatt 10 %",
-                "1.203 weitere Ergebnisse", "Mindestbetrag 20.000,00: Differenz", "Seats, März 2026", "Seite 2 von 2",
+                "wurden 1.203 weitere in", "Mindestbetrag 20.000,00: Differenz", "Seats, März 2026", "Seite 2 von 2",
                 "Zahlbar innerhalb von 30 Tagen, bis zum 1. Mai 2026."]),
         ("fr", ["Facture HF-000042", "1–31 mars 2026", "Échéance", "Sous-total 20 233,83", "VAT 19 % sur 20 233,83",
                 "Montant à payer 23 954,81 €", "Remise 10 %", "Seats, mars 2026", "Page 2 sur 2"]),
@@ -309,14 +309,16 @@ def credited(world: World) -> CreditNote:
     line = invoice.lines.get()
     note = CreditNote.objects.create(
         customer=acme, contract=invoice.contract, kind="automatic", currency="USD", time_zone="UTC",
-        reason="Wieder geöffnet", subtotal_minor=400, total_minor=400, created_at=APRIL_9, refreshed_at=APRIL_9,
-        parties=documents.parties("de"),
+        reason="March 2026: 3 outcomes taken back after they were invoiced (3 by hand).",
+        terms=[{"period_start": "2026-03-01T00:00:00Z", "period_end": "2026-04-01T00:00:00Z"}],
+        subtotal_minor=400, total_minor=400, created_at=APRIL_9, refreshed_at=APRIL_9, parties=documents.parties("de"),
     )  # fmt: skip
     back = InvoiceLine.objects.create(
         credit_note=note, position=1, kind="usage", condition=line.condition, price=line.price,
         contract_version=line.contract_version, period_start=line.period_start, period_end=line.period_end,
-        title=line.title, sentence=line.sentence, dimensions=line.dimensions, quantity=Decimal(-2), unit_price=2,
-        amount_minor=-400, outcome_count=-2, details={"period_amount": "6.00", "billed": "10.00"},
+        title=f"{line.title}, taken back", sentence="It was resolved.", dimensions=line.dimensions,
+        quantity=Decimal(-2), unit_price=2, amount_minor=-400, outcome_count=-2,
+        details={"period_amount": "6.00", "billed": "10.00", "of": line.title},
     )  # fmt: skip
     for outcome in outcomes[:3]:
         LineReversal.objects.create(line=back, outcome=outcome)
@@ -341,8 +343,9 @@ def test_a_credit_note_from_the_tables(credited: CreditNote, django_assert_num_q
          "T-1, bestätigt am 10. März 2026, aufgehoben am 3. April 2026: Doppelt", "HF-000001",
          "Verrechnet mit HF-000001", "3,00", "Wird mit Ihren nächsten Rechnungen verrechnet", "1,00",
          "ab" * 32)  # fmt: skip
-    # The engine gives its reasons in English; in German the list of outcomes says why.
-    assert "Wiedergeöffnet" not in text
+    # What the engine says is said in German, to the reason and to what is meant by a line.
+    says(text, "Grund", "März 2026: 3 Ergebnisse zurückgenommen, nachdem sie berechnet waren (3 von Hand).")
+    assert "takenback" not in text
     assert pdf.filename(credited) == "CN-000001.pdf"
 
 

@@ -80,6 +80,10 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
         "one": "{count} weiteres Ergebnis wurde in der Bestätigungsfrist zurückgenommen und nicht berechnet.",
         "other": "{count} weitere Ergebnisse wurden in der Bestätigungsfrist zurückgenommen und nicht berechnet.",
     },
+    "note.voided_of": {
+        "one": "Von allen „{title}“ wurde {count} weiteres in der Bestätigungsfrist zurückgenommen, nicht berechnet.",
+        "other": "Von allen „{title}“ wurden {count} weitere in der Bestätigungsfrist zurückgenommen, nicht berechnet.",
+    },
     "note.taken_back": {
         "one": "{count} Ergebnis wurde zurückgenommen.",
         "other": "{count} Ergebnisse wurden zurückgenommen.",
@@ -105,6 +109,32 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
     "terms.nothing": "Es bleibt nichts zu zahlen.",
     "terms.on_receipt": "Zahlbar bei Erhalt, bis zum {date}. Bitte geben Sie bei der Zahlung {number} an.",
     "credit.reason": "Grund",
+    "why.all": "{periods}: {reasons}.",
+    "why.and": "; ",
+    "why.list": ", ",
+    "why.because": "{what} ({causes})",
+    "why.taken_back": {
+        "one": "{count} Ergebnis zurückgenommen, nachdem es berechnet war",
+        "other": "{count} Ergebnisse zurückgenommen, nachdem sie berechnet waren",
+    },
+    "why.since": {
+        "one": "{count} Ergebnis seither bestätigt, mit dem der Zeitraum weniger ergibt",
+        "other": "{count} Ergebnisse seither bestätigt, mit denen der Zeitraum weniger ergibt",
+    },
+    "why.late": {
+        "one": "{count} Ergebnis später bestätigt, mit dem der Zeitraum weniger ergibt",
+        "other": "{count} Ergebnisse später bestätigt, mit denen der Zeitraum weniger ergibt",
+    },
+    "why.moved": {
+        "one": "der Preis von {count} Ergebnis hat sich ab einem früheren Tag geändert",
+        "other": "der Preis von {count} Ergebnissen hat sich ab einem früheren Tag geändert",
+    },
+    "why.terms": "nach geänderten Konditionen ist weniger geschuldet, als berechnet wurde",
+    "why.by_event": "{count} durch ein späteres Ereignis",
+    "why.by_late": "{count} durch einen späten Nachweis",
+    "why.by_person": "{count} von Hand",
+    "why.by_dispute": "{count} nach stattgegebenem Einspruch",
+    "why.by_clock": "{count} durch Zeitablauf",
     "credit.corrects": "Welche Rechnungen korrigiert werden",
     "credit.invoice": "Rechnung",
     "credit.of_net": "Posten",

@@ -80,6 +80,10 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
         "one": "{count} more was taken back inside the settlement window and not charged.",
         "other": "{count} more were taken back inside the settlement window and not charged.",
     },
+    "note.voided_of": {
+        "one": "Of all “{title}”, {count} more was taken back inside the settlement window and not charged.",
+        "other": "Of all “{title}”, {count} more were taken back inside the settlement window and not charged.",
+    },
     "note.taken_back": {"one": "{count} was taken back.", "other": "{count} were taken back."},
     "note.confirmed_late": {"one": "{count} was confirmed later.", "other": "{count} were confirmed later."},
     # --- Sums ---
@@ -99,6 +103,32 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
     "terms.nothing": "Nothing is left to pay.",
     "terms.on_receipt": "Payable on receipt, by {date}. Please quote {number} with your payment.",
     "credit.reason": "Reason",
+    "why.all": "{periods}: {reasons}.",
+    "why.and": "; ",
+    "why.list": ", ",
+    "why.because": "{what} ({causes})",
+    "why.taken_back": {
+        "one": "{count} outcome taken back after it was invoiced",
+        "other": "{count} outcomes taken back after they were invoiced",
+    },
+    "why.since": {
+        "one": "{count} outcome confirmed since, with which the period comes to less",
+        "other": "{count} outcomes confirmed since, with which the period comes to less",
+    },
+    "why.late": {
+        "one": "{count} outcome confirmed late, with which the period comes to less",
+        "other": "{count} outcomes confirmed late, with which the period comes to less",
+    },
+    "why.moved": {
+        "one": "the price of {count} outcome changed from an earlier day on",
+        "other": "the price of {count} outcomes changed from an earlier day on",
+    },
+    "why.terms": "by terms that changed, less is owed than was invoiced",
+    "why.by_event": "{count} by a later event",
+    "why.by_late": "{count} by late evidence",
+    "why.by_person": "{count} by hand",
+    "why.by_dispute": "{count} after a dispute was upheld",
+    "why.by_clock": "{count} by the clock",
     "credit.corrects": "Which invoices it corrects",
     "credit.invoice": "Invoice",
     "credit.of_net": "Lines",

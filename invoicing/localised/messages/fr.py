@@ -80,6 +80,12 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
         "one": "{count} autre a été annulé pendant le délai de confirmation et n’est pas facturé.",
         "other": "{count} autres ont été annulés pendant le délai de confirmation et ne sont pas facturés.",
     },
+    "note.voided_of": {
+        "one": "Pour l’ensemble de «\u00a0{title}\u00a0», {count} autre a été annulé pendant le délai de confirmation "
+        "et n’est pas facturé.",
+        "other": "Pour l’ensemble de «\u00a0{title}\u00a0», {count} autres ont été annulés pendant le délai de "
+        "confirmation et ne sont pas facturés.",
+    },
     "note.taken_back": {
         "one": "{count} résultat a été repris.",
         "other": "{count} résultats ont été repris.",
@@ -105,6 +111,32 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
     "terms.nothing": "Il ne reste rien à payer.",
     "terms.on_receipt": "Payable à réception, au plus tard le {date}. Merci d’indiquer {number} avec votre paiement.",
     "credit.reason": "Motif",
+    "why.all": "{periods}\u00a0: {reasons}.",
+    "why.and": "\u00a0; ",
+    "why.list": ", ",
+    "why.because": "{what} ({causes})",
+    "why.taken_back": {
+        "one": "{count} résultat repris après avoir été facturé",
+        "other": "{count} résultats repris après avoir été facturés",
+    },
+    "why.since": {
+        "one": "{count} résultat confirmé depuis, avec lequel la période revient à moins",
+        "other": "{count} résultats confirmés depuis, avec lesquels la période revient à moins",
+    },
+    "why.late": {
+        "one": "{count} résultat confirmé tardivement, avec lequel la période revient à moins",
+        "other": "{count} résultats confirmés tardivement, avec lesquels la période revient à moins",
+    },
+    "why.moved": {
+        "one": "le prix de {count} résultat a changé à partir d’un jour antérieur",
+        "other": "le prix de {count} résultats a changé à partir d’un jour antérieur",
+    },
+    "why.terms": "selon les conditions modifiées, il est dû moins que ce qui a été facturé",
+    "why.by_event": "{count} par un événement ultérieur",
+    "why.by_late": "{count} par une preuve tardive",
+    "why.by_person": "{count} à la main",
+    "why.by_dispute": "{count} à la suite d’une contestation acceptée",
+    "why.by_clock": "{count} par l’écoulement du temps",
     "credit.corrects": "Factures corrigées",
     "credit.invoice": "Facture",
     "credit.of_net": "Lignes",

@@ -74,6 +74,9 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
     "note.moved_here": "うち {quantity} は以前に別の料金で請求したものです。",
     "note.moved_away": "うち {quantity} は別の料金で計算するようになりました。",
     "note.voided": {"other": "ほかに {count} 件が確定前の期間内に取り消され、請求されていません。"},
+    "note.voided_of": {
+        "other": "「{title}」全体で、ほかに {count} 件が確定前の期間内に取り消され、請求されていません。"
+    },
     "note.taken_back": {"other": "{count} 件が取り消されました。"},
     "note.confirmed_late": {"other": "{count} 件が後日確定しました。"},
     # --- 合計 ---
@@ -93,6 +96,20 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
     "terms.on_receipt": "お支払いは受領後ただちに、{date}までにお願いいたします。"
     "お支払いの際は {number} をご記入ください。",
     "credit.reason": "理由",
+    "why.all": "{periods}：{reasons}。",
+    "why.and": "、",
+    "why.list": "、",
+    "why.because": "{what}（{causes}）",
+    "why.taken_back": {"other": "請求後に {count} 件が取り消されました"},
+    "why.since": {"other": "その後 {count} 件が確定し、期間の金額が下がりました"},
+    "why.late": {"other": "後日 {count} 件が確定し、期間の金額が下がりました"},
+    "why.moved": {"other": "{count} 件の単価が過去の日付から変更されました"},
+    "why.terms": "契約条件の変更により、期間の金額が請求額を下回りました",
+    "why.by_event": "後のイベントによる {count} 件",
+    "why.by_late": "後から届いた証拠による {count} 件",
+    "why.by_person": "手作業による {count} 件",
+    "why.by_dispute": "異議が認められた {count} 件",
+    "why.by_clock": "時間の経過による {count} 件",
     "credit.corrects": "訂正する請求書",
     "credit.invoice": "請求書",
     "credit.of_net": "明細",
