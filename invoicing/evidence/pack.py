@@ -6,6 +6,7 @@ then subject by subject the events and the outcomes that they gave, and the docu
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError
@@ -268,9 +269,13 @@ class _Records:
         void = isinstance(self.document, Invoice) and self.document.status == Status.VOID
         others = {line.invoice_id for line in lines if line.invoice_id not in (None, self.document.id)}
         live = not void and not Invoice.objects.filter(pk__in=others, status=Status.VOID).exists()
-        scope = Scope(self.document.customer_id, tuple(line.id for line in lines), live)
         if not lines:
             return
+        scope = Scope(self.document.customer_id, tuple(line.id for line in lines), live, self._voided())
+        # Where late evidence changed what was shown, there is nothing that could be counted again.
+        now = reads.count_voided(scope) if scope.voided else {}
+        shown = {line.id: line.voided_count for line in self.own}
+        scope = replace(scope, voided=tuple(one for one in scope.voided if now.get(one.line) == shown[one.line]))
         for done, subject in enumerate(reads.subjects(scope), 1):
             yield "subject", {"condition": subject.condition, "slug": subject.slug, "key": subject.key}
             for fact in subject.facts:
@@ -282,6 +287,24 @@ class _Records:
             if self.progress is not None:
                 self.progress(done)
 
+    def _voided(self) -> tuple[reads.Voided, ...]:
+        """The lines that show what was taken back inside its window."""
+        contract = self.document.contract
+        if contract is None:
+            return ()
+        return tuple(
+            reads.Voided(
+                line.id,
+                cast(int, line.condition_id),
+                contract.starts_at,
+                contract.ends_at,
+                line.period_start,
+                None if line.period_end == contract.ends_at else line.period_end,
+            )
+            for line in self.own
+            if line.voided_count
+        )
+
     def _known_then(self, subject: Subject, row: Row) -> dict[str, Any]:
         """Of an outcome that no longer holds: which events came only later, where that matters."""
         facts = [fact for fact in subject.facts if not fact.left_out]
@@ -292,7 +315,7 @@ class _Records:
             version=row.version,
             met_by=cast(int, row.met_by),
             met_at=to_us(row.met_at),
-            settled_at=to_us(row.settled_at),
+            settled_at=to_us(cast(datetime, row.settled_at)),
             ended_at=None if late or row.ended_at is None else to_us(row.ended_at),
             quantity=row.quantity,
             amount=row.amount,
@@ -451,13 +474,14 @@ def _decision_json(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _outcome_json(row: Row) -> dict[str, Any]:
-    return {
+    shown = {"shown_on": [str(line) for line in row.shown_on]} if row.shown_on else {}
+    return shown | {
         "id": ids.encode(OUTCOME_PREFIX, row.id),
         "version": row.version_number,
         "state": row.state,
         "met_by": row.met_by,
         "met_at": format_rfc3339(row.met_at),
-        "settled_at": format_rfc3339(row.settled_at),
+        "settled_at": _time(row.settled_at),
         "ended_by": row.ended_by,
         "ended_at": _time(row.ended_at),
         "quantity": _plain(row.quantity),

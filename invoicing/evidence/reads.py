@@ -22,14 +22,34 @@ _decode_data = msgspec.json.Decoder(float_hook=exact_number).decode
 
 
 @dataclass(frozen=True, slots=True)
+class Voided:
+    """A line that shows what of its condition was taken back inside its window in its period: outcomes met from
+    ``starts_at`` to ``ends_at`` (the contract's) that ended from ``since`` to ``until``. None is no bound.
+    """
+
+    line: UUID
+    condition: int
+    starts_at: datetime
+    ends_at: datetime | None
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose outcomes are meant: those that ``lines`` bill or take back. ``live`` says that all of these documents
-    stand, and so an index by outcome helps.
+    """Whose outcomes are meant: those that ``lines`` bill or take back, and those that are shown as ``voided``.
+    ``live`` says that all of these documents stand, and so an index by outcome helps.
     """
 
     customer: int
     lines: tuple[UUID, ...]
     live: bool
+    voided: tuple[Voided, ...] = ()
+
+    def parameters(self) -> dict[str, Any]:
+        names = ("line", "condition", "starts_at", "ends_at", "since", "until")
+        shown = {f"v_{name}": [getattr(one, name) for one in self.voided] for name in names}
+        return {"customer": self.customer, "lines": list(self.lines)} | shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +85,7 @@ class Row:
     state: str
     met_by: int | None
     met_at: datetime
-    settled_at: datetime
+    settled_at: datetime | None
     ended_by: int | None
     ended_at: datetime | None
     quantity: Decimal | None
@@ -73,6 +93,7 @@ class Row:
     dimensions: dict[str, str | None]
     billed: list[UUID]
     taken_back: list[UUID]
+    shown_on: list[UUID]
     journal: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -91,8 +112,17 @@ class Subject:
     """Late evidence by ``seq``, and when a person accepted it."""
 
 
+# What was voided on the way to one of these lines, as `selection.voided` counts it.
+_VOIDED = """outcomes_outcome o JOIN unnest(
+    %(v_line)s::uuid[], %(v_condition)s::bigint[], %(v_starts_at)s::timestamptz[], %(v_ends_at)s::timestamptz[],
+    %(v_since)s::timestamptz[], %(v_until)s::timestamptz[]
+) AS v(line, condition, starts_at, ends_at, since, until) ON o.condition_id = v.condition
+    AND o.met_at >= v.starts_at AND o.met_at < coalesce(v.ends_at, 'infinity')
+    AND o.ended_at >= v.since AND o.ended_at < coalesce(v.until, 'infinity')
+WHERE o.customer_id = %(customer)s AND o.state = 'void' AND cardinality(%(v_line)s::uuid[]) > 0"""
+
 # In the order of code points, whatever the database sorts by: the verifier sees by it that no subject comes twice.
-_SUBJECTS = """
+_SUBJECTS = f"""
 SELECT s.id, s.condition_id, c.slug, s.key
 FROM outcomes_subject s JOIN contracts_condition c ON c.id = s.condition_id
 WHERE s.id IN (
@@ -101,6 +131,8 @@ WHERE s.id IN (
     UNION
     SELECT o.subject_id FROM invoicing_linereversal r JOIN outcomes_outcome o ON o.id = r.outcome_id
     WHERE r.line_id = ANY(%(lines)s)
+    UNION
+    SELECT o.subject_id FROM {_VOIDED}
 )
 ORDER BY c.slug COLLATE "C", s.key COLLATE "C"
 """
@@ -134,18 +166,25 @@ FROM outcomes_decision WHERE subject_id = ANY(%s) ORDER BY subject_id, at
 """
 
 # What a void invoice billed it has let go; only there the index of what is live is of no use.
-_OUTCOMES = """
+_OUTCOMES = f"""
 SELECT * FROM (
     SELECT o.subject_id, o.id, o.version_id, v.number, o.state, o.met_by_seq, o.met_at, o.settled_at, o.ended_by_seq,
            o.ended_at, o.quantity, o.amount, o.dimensions::text,
            ARRAY(SELECT b.line_id FROM invoicing_lineoutcome b
-                 WHERE b.outcome_id = o.id AND b.line_id = ANY(%(lines)s) {live} ORDER BY b.line_id) AS billed,
+                 WHERE b.outcome_id = o.id AND b.line_id = ANY(%(lines)s) {{live}} ORDER BY b.line_id) AS billed,
            ARRAY(SELECT b.line_id FROM invoicing_linereversal b
-                 WHERE b.outcome_id = o.id AND b.line_id = ANY(%(lines)s) {live} ORDER BY b.line_id) AS taken_back
+                 WHERE b.outcome_id = o.id AND b.line_id = ANY(%(lines)s) {{live}} ORDER BY b.line_id) AS taken_back,
+           ARRAY[]::uuid[] AS shown_on
     FROM outcomes_outcome o JOIN contracts_conditionversion v ON v.id = o.version_id
     WHERE o.subject_id = ANY(%(subjects)s)
 ) found
-WHERE cardinality(billed) + cardinality(taken_back) > 0 ORDER BY subject_id, id
+WHERE cardinality(billed) + cardinality(taken_back) > 0
+UNION ALL
+SELECT o.subject_id, o.id, o.version_id, n.number, o.state, o.met_by_seq, o.met_at, o.settled_at, o.ended_by_seq,
+       o.ended_at, o.quantity, o.amount, o.dimensions::text, ARRAY[]::uuid[], ARRAY[]::uuid[], ARRAY[o.line]
+FROM (SELECT o.*, v.line FROM {_VOIDED} AND o.subject_id = ANY(%(subjects)s)) o
+JOIN contracts_conditionversion n ON n.id = o.version_id
+ORDER BY 1, 16, 2
 """
 
 _JOURNAL = """
@@ -154,11 +193,18 @@ FROM outcomes_journal WHERE outcome_id = ANY(%s) ORDER BY outcome_id, id
 """
 
 
+def count_voided(scope: Scope) -> dict[UUID, int]:
+    """By line, how many outcomes are voided today of what it shows. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT v.line, count(*) FROM {_VOIDED} GROUP BY v.line", scope.parameters())
+        return dict(cursor.fetchall())
+
+
 def subjects(scope: Scope) -> Iterator[Subject]:
     """Every subject with an outcome on the lines, in order of (slug, key)."""
     late = _late(scope.customer)
     with connection.chunked_cursor() as cursor:
-        cursor.execute(_SUBJECTS, {"lines": list(scope.lines)})
+        cursor.execute(_SUBJECTS, scope.parameters())
         while rows := cursor.fetchmany(PORTION):
             portion = {row[0]: Subject(*row) for row in rows}
             _fill(scope, portion)
@@ -206,7 +252,7 @@ def _fill(scope: Scope, portion: dict[int, Subject]) -> None:
         for row in cursor.fetchall():
             portion[row[0]].decisions.append(dict(zip(names, row, strict=True)))
         live = "AND b.live" if scope.live else ""
-        cursor.execute(_OUTCOMES.format(live=live), {"lines": list(scope.lines), "subjects": wanted})
+        cursor.execute(_OUTCOMES.format(live=live), scope.parameters() | {"subjects": wanted})
         rows: dict[UUID, Row] = {}
         for subject, *values in cursor.fetchall():
             values[11] = json.loads(values[11])

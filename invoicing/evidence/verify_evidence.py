@@ -1439,7 +1439,7 @@ class Line:
         self.amount: int = body["amount_minor"]
         self.quantity = maybe_exact(body["quantity"]) or Fraction(0)
         self.value = exact(body["details"]["value"]) if "value" in body.get("details", {}) else Fraction(0)
-        self.count, self.units, self.worth = 0, Fraction(0), Fraction(0)
+        self.count, self.shown, self.units, self.worth = 0, 0, Fraction(0), Fraction(0)
         if type(self.amount) is not int or type(body.get("outcome_count", 0)) is not int:
             raise ValueError("amounts in minor units and counts are whole numbers")
 
@@ -1483,6 +1483,7 @@ class Recount:
         self.digests, self.undone = Sorted(), Sorted()
         self.in_order, self.named = Sorted(), Sorted()
         self.seqs: set[int] = set()
+        self.shown: set[tuple[str, Any]] = set()
         self.redated: set[int] = set()
         self.agreed: tuple[list[Terms], list[Card]] | None = None
         self.chosen: dict[Any, Price | None] = {}
@@ -1526,6 +1527,7 @@ class Recount:
 
     def _version(self, record: Record, body: Body) -> None:
         terms = Terms(body)
+        need(bool(self.contract), record, "its contract is not in the pack.")
         need(terms.id not in self.terms, record, "this version of the contract comes twice.")
         self.terms[terms.id] = terms
         self._add_prices(record, terms.overrides)
@@ -1694,6 +1696,12 @@ class Recount:
         for one in self.outcomes:
             try:
                 attempt = None
+                if one.body.get("shown_on"):
+                    if () not in beliefs and not archived:
+                        beliefs[()] = self._attempts(())
+                    self._show(one, beliefs.get(()))
+                    self.story = self._tell(one) if self.explain == one.body["id"] else self.story
+                    continue
                 if archived:
                     self.recorded["outcomes that rest on archived events: not recounted"] += 1
                 elif one.body.get("believed"):
@@ -1714,7 +1722,38 @@ class Recount:
         if archived:
             self.recorded["events archived: not recounted"] += archived
         self.counts["facts"] += len(self.events)
-        self.subject, self.events, self.decisions, self.outcomes, self.seqs = None, [], [], [], set()
+        self.subject, self.events, self.decisions, self.outcomes = None, [], [], []
+        self.seqs, self.shown = set(), set()
+
+    def _show(self, one: Booked, attempts: Sequence[Attempt] | None) -> None:
+        """An outcome that was taken back inside its window: it counts on the line that shows it, and costs nothing."""
+        record, body = one.record, one.body
+        assert self.subject is not None
+        need(not body["billed"] and not body["taken_back"], record, "it is shown as not charged, and stands on a line.")
+        need(body["state"] == "void", record, f"it is shown as taken back, and it is {str(body['state'])[:20]}.")
+        [line] = [self.lines[name] for name in body["shown_on"]]
+        need(line.kind == "usage" and line.body["condition"] == self.subject[0], record, "it is of another condition.")
+        need((line.id, body["met_by"]) not in self.shown, record, "it is shown twice.")
+        self.shown.add((line.id, body["met_by"]))
+        line.shown += 1
+        met, ended, last = instant(body["met_at"]), instant(body["ended_at"]), maybe_instant(self.contract["ends_at"])
+        need(line.start <= ended and (ended < line.end or line.end == last), record,
+             f"it was taken back at {body['ended_at']}: that is not in the period of its line.")  # fmt: skip
+        need(instant(self.contract["starts_at"]) <= met and (last is None or met < last), record,
+             f"it was met at {body['met_at']}, when there was no contract.")  # fmt: skip
+        self._check_journal(one)
+        if attempts is None:
+            self.recorded["outcomes that rest on archived events: not recounted"] += 1
+            return
+        voided = [one for one in attempts if one.state == "void" and one.met and one.met.seq == body["met_by"]]
+        need(bool(voided), record, f"its events took back none that was met by event {self._named(body['met_by'])}.")
+        attempt = voided[0]
+        assert attempt.met is not None
+        need(attempt.met.time == met, record, f"it was met at {shown(attempt.met.time)}, not at {body['met_at']}.")
+        need(attempt.ended_at == ended, record, f"it ended at {shown(attempt.ended_at)}, not at {body['ended_at']}.")
+        ended_by = None if attempt.ended_by is None else attempt.ended_by.seq
+        need(body["ended_by"] == ended_by, record, "another event took it back than it says.")
+        self.counts["shown"] += 1
 
     def _attempts(self, without: tuple[int, ...]) -> list[Attempt]:
         assert self.subject is not None
@@ -1793,7 +1832,7 @@ class Recount:
         met = ("provisional", one.body["met_by"], one.body["met_at"])
         need(met in told, one.record, "its journal does not say that it was met then, by that event.")
         settled = any((to, at) == ("confirmed", one.body["settled_at"]) for to, _, at in told)
-        need(settled, one.record, "its journal does not say that it was final from then on.")
+        need(settled or state == "void", one.record, "its journal does not say that it was final from then on.")
 
     def _has(self, seq: Any) -> bool:
         return any(event.seq == seq for event in self.events)
@@ -2036,6 +2075,11 @@ class Recount:
                 need(body["taken_back_sha256"] == taken_back.get(line.record.n), line.record, told)
             if line.kind != "usage":
                 continue
+            if line.shown:
+                why = f"it shows {body['voided_count']} taken back inside their window; there are {line.shown}."
+                need(body["voided_count"] == line.shown, line.record, why)
+            elif body["voided_count"]:
+                self.recorded["outcomes shown as taken back inside their window"] += body["voided_count"]
             if moved:
                 self.recorded["outcomes that another price took over after a change of terms"] += 1
             count = line.count + moved.get("outcomes", 0)
@@ -2172,9 +2216,12 @@ class Recount:
             out.append(f"    {entry['effective_at']}  {move}")
         figures = [f"quantity {body['quantity']}"] + ([f"amount {body['amount']}"] if body["amount"] else [])
         figures += [f"{name} = {value}" for name, value in dimensions_of(body["dimensions"])]
-        out += ["", f"Met at {body['met_at']}, final from {body['settled_at']} on; {', '.join(figures)}."]
-        for place, verb in (("billed", "Billed"), ("taken_back", "Taken back")):
-            for line in (self.lines[name] for name in body[place]):
+        if body.get("shown_on"):
+            out += ["", f"Met at {body['met_at']}, taken back inside its window at {body['ended_at']}: not charged."]
+        else:
+            out += ["", f"Met at {body['met_at']}, final from {body['settled_at']} on; {', '.join(figures)}."]
+        for place, verb in (("billed", "Billed"), ("taken_back", "Taken back"), ("shown_on", "Shown")):
+            for line in (self.lines[name] for name in body.get(place, ())):
                 out.append(f'{verb} on the line "{line.body["title"]}", which comes to {self.money.text(line.amount)}.')
         return out
 
@@ -2275,6 +2322,8 @@ def report(counted: Recount) -> Iterator[str]:
         f"{counts['recounted']} outcomes were counted anew from {counts['facts']} events; "
         f"{counts['line']} lines, tax and total follow from them and the terms."
     )
+    if counts["shown"]:
+        yield f"Taken back inside their window, as the lines show, and not charged: {counts['shown']} more."
     yield f"Hash of the content, to be compared with the one printed on the document: {head['content_hash']}"
     if counted.recorded:
         yield "Taken as recorded, because a pack cannot prove it:"

@@ -262,6 +262,36 @@ def journal_shortened(found: Found) -> None:
     del first(found, "outcome")["journal"][1]
 
 
+def shown_twice(found: Found) -> None:
+    place = at_kind(found, "outcome", 1)
+    found.insert(place, copy.deepcopy(found[place]))
+
+
+def shown_and_billed(found: Found) -> None:
+    first(found, "outcome", 1)["billed"] = first(found, "outcome")["billed"]
+
+
+def shown_although_it_stands(found: Found) -> None:
+    """The outcome that was charged, as if it had been taken back as well."""
+    body = copy.deepcopy(first(found, "outcome"))
+    body |= {"billed": [], "shown_on": first(found, "outcome", 1)["shown_on"], "state": "void"}
+    body["journal"][-1]["to"] = "void"
+    body["ended_at"] = body["settled_at"]
+    found.insert(at_kind(found, "outcome", 1), ("outcome", body))
+
+
+def shown_at_another_time(found: Found) -> None:
+    first(found, "outcome", 1)["ended_at"] = "2026-01-06T11:00:00Z"
+
+
+def shown_of_another_period(found: Found) -> None:
+    first(found, "outcome", 1)["ended_at"] = "2026-02-06T11:00:00Z"
+
+
+def more_shown(found: Found) -> None:
+    next(body for kind, body in found if kind == "line" and body["voided_count"])["voided_count"] += 1
+
+
 def another_customer(found: Found) -> None:
     first(found, "pack")["customer"] = "globex"
 
@@ -364,10 +394,16 @@ CHANGES: dict[Callable[[Found], Any], tuple[str, str]] = {
     hash_of_another_content: ("invoice", "frozen"),
     outcome_left_out: ("line", "issued with"),
     journal_shortened: ("outcome", "journal"),
+    shown_twice: ("outcome", "shown twice"),
+    shown_and_billed: ("outcome", "stands on a line"),
+    shown_although_it_stands: ("outcome", "took back none"),
+    shown_at_another_time: ("outcome", "it ended at 2026-01-06T10:00:00Z, not at"),
+    shown_of_another_period: ("outcome", "period of its line"),
+    more_shown: ("line", "it shows 2 taken back inside their window; there are 1"),
     another_customer: ("invoice", "it is for 'acme', not for 'globex'"),
     another_document: ("pack", "two ids"),
     another_day: ("invoice", "not issued when"),
-    contract_left_out: ("invoice", "another contract"),
+    contract_left_out: ("version", "contract is not in the pack"),
     another_contract: ("invoice", "another contract"),
     condition_called_otherwise: ("condition", "title"),
     sentence_changed: ("line", "sentence"),
@@ -487,7 +523,7 @@ def test_the_program_runs_alone(pack: bytes, tmp_path: Path) -> None:
     packed_file.write_bytes(gzip.compress(pack))
     bad.write_bytes(pack.replace(b'"quantity":"3"', b'"quantity":"4"', 1))
     found = records(pack)
-    outcome, digest = first(found, "outcome", 1)["id"], first(found, "pack")["content_hash"]
+    outcome, digest = first(found, "outcome", 2)["id"], first(found, "pack")["content_hash"]
     status, said = run(str(good), "--hash", digest, "--explain", outcome)
     assert status == 0, said
     for expected in (
@@ -495,6 +531,8 @@ def test_the_program_runs_alone(pack: bytes, tmp_path: Path) -> None:
         "it was met by this event", "provisional -> confirmed", 'Billed on the line "Support ticket resolved"',
     ):  # fmt: skip
         assert expected in said
+    story = "\n".join(counted(pack, explain=first(found, "outcome", 1)["id"]).story)
+    assert "taken back inside its window at 2026-01-06T10:00:00Z: not charged" in story and "Shown on the line" in story
     assert run(str(packed_file))[0] == 0
     status, said = run(str(bad))
     line = pack[: pack.index(b'"quantity":"3"')].count(b"\n") + 1
