@@ -96,12 +96,15 @@ def _notes(line: InvoiceLine, again: bool, currency: str, locale: str) -> list[s
     if "reached" in details:
         of_what = {rating.DISCOUNT: "note.reached_discount", rating.MAXIMUM: "note.reached_maximum"}
         found.append(t(locale, of_what.get(line.kind, "note.reached"), amount=amount("reached")))
-    if "billed" in details:
+    if "billed" in details and not (details.get("follows") and details["billed"] == details["period_amount"]):
         less = line.amount_minor < 0 or line.credit_note_id is not None
         key = "note.billed_too_much" if less else "note.billed"
         found.append(t(locale, key, period=amount("period_amount"), billed=amount("billed")))
     moved = Decimal(details.get("moved", {}).get("quantity", 0))
-    if moved:
+    if moved and details.get("follows"):
+        # It was taken back where it was billed; what it came to by now stands on the other line.
+        found += [t(locale, "note.moved_on")] if moved > 0 else []
+    elif moved:
         key = "note.moved_here" if moved > 0 else "note.moved_away"
         found.append(t(locale, key, quantity=number_text(moved.copy_abs(), locale)))
     return found

@@ -224,5 +224,7 @@ def _reason(found: Sequence[Section], time_zone: str) -> str:
         causes=causes,
         fresh=sum(one.outcomes for section in found for one in section.fresh.values()),
         since=all(section.wanted.so_far for section in found),
-        moved=sum(max(section.moved(one).outcomes, 0) for section in found for one in section.owing),
+        moved=sum(
+            max(section.moved(one).outcomes, 0) for section in found if not section.follows for one in section.owing
+        ),
     )

@@ -112,7 +112,13 @@ def _usage(
     if model is not None:
         words = words or (model.details.get("of", model.title), model.sentence)
     title, sentence = words or ("", "")
-    told = wording.corrected(title, fresh=bool(section.fresh.get(one.key)), undone=bool(undone), moved=moved.quantity)
+    follows = section.follows and bool(moved)
+    told = wording.corrected(
+        title,
+        fresh=bool(section.fresh.get(one.key)),
+        undone=bool(undone) or follows,
+        moved=rating.ZERO if follows else moved.quantity,
+    )
     if told != title:
         details["of"] = title
     percentage = (
@@ -125,6 +131,8 @@ def _usage(
     for name, counts in (("taken_back", undone), ("moved", moved)):
         if counts:
             details[name] = _counts(counts, valued=percentage)
+    if follows:
+        details["follows"] = True
     _, price, dimensions, version = one.key
     if line is not None and line.price is not None:
         condition, unit_price = cast(int, line.price.condition), line.price.unit_price

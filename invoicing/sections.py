@@ -9,6 +9,7 @@ and a price that was changed backwards all come out of one comparison.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
@@ -277,6 +278,17 @@ class Section:
         if not one.usage and one.key not in self.fresh and one.key not in self.undone:
             return NONE
         return one.usage.minus(self.fresh.get(one.key, NONE)).plus(self.undone.get(one.key, NONE))
+
+    @cached_property
+    def follows(self) -> bool:
+        """Whether what moves between lines only follows what is undone: it was billed at one price and counted at
+        another by now, so it leaves the latter. No price changes.
+        """
+        moves = [(self.moved(one), self.undone.get(one.key, NONE)) for one in self.owing]
+        gains = [(moved, undone) for moved, undone in moves if moved.outcomes > 0]
+        return bool(gains) and all(
+            moved.outcomes <= undone.outcomes and moved.quantity <= undone.quantity for moved, undone in gains
+        )
 
 
 def sections(

@@ -8,7 +8,7 @@ import pytest
 
 from contracts import terms
 from contracts.models import TaxRate
-from invoicing import billing, credit_notes
+from invoicing import billing, breakdown, credit_notes
 from invoicing.credit_notes import Goodwill
 from invoicing.models import BillingClock, CreditAllocation, CreditNote, Invoice, InvoiceLine, LineOutcome, LineReversal
 from invoicing.preview import preview, preview_json
@@ -147,6 +147,16 @@ def test_a_price_that_falls_backwards_is_given_back_at_once(world: World) -> Non
     reverse("ticket", settled_at__gte=at("2026-03-20"))
     billing.run(now=APRIL_1 + 2 * LATER)
     assert period_total(deal, at("2026-03-01")) == 1200 + 450
+    assert deal.notes().endswith(
+        expected("""
+        CN-000002 March 2026: 1 outcome taken back after it was invoiced (1 by a later event).
+        usage Ticket, taken back 0 0.00
+        usage Ticket, taken back -1 -1.50
+        total 1.50 of HF-000001
+    """)
+    )
+    lines = InvoiceLine.objects.filter(credit_note__number="CN-000002").order_by("position")
+    assert breakdown.of_lines(lines, "USD") == [["It counted at another price by then, and is taken back there."], []]
     sound(MAY_1 - DAY)
 
 

@@ -75,6 +75,7 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
     "note.billed_too_much": "{billed} waren berechnet; der Zeitraum ergibt jetzt {period}.",
     "note.interim": "Innerhalb des Zeitraums berechnet; was er noch ergibt, folgt auf einer späteren Rechnung.",
     "note.moved_here": "Davon {quantity} zuvor zu einem anderen Preis berechnet.",
+    "note.moved_on": "Es zählte inzwischen zu einem anderen Preis und ist dort zurückgenommen.",
     "note.moved_away": "Davon {quantity} jetzt zu einem anderen Preis gerechnet.",
     "note.voided": {
         "one": "{count} weiteres Ergebnis wurde in der Bestätigungsfrist zurückgenommen und nicht berechnet.",

@@ -75,6 +75,7 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
     "note.billed_too_much": "{billed} was invoiced; the period comes to {period} now.",
     "note.interim": "Invoiced within the period; what else the period comes to follows on a later invoice.",
     "note.moved_here": "{quantity} of it was billed at another price before.",
+    "note.moved_on": "It counted at another price by then, and is taken back there.",
     "note.moved_away": "{quantity} of it now counts at another price.",
     "note.voided": {
         "one": "{count} more was taken back inside the settlement window and not charged.",

@@ -75,6 +75,7 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
     "note.billed_too_much": "{billed} ont été facturés ; la période fait désormais {period}.",
     "note.interim": "Facturé en cours de période ; le reste de la période suivra sur une facture ultérieure.",
     "note.moved_here": "Dont {quantity} facturés auparavant à un autre prix.",
+    "note.moved_on": "Compté entre-temps à un autre prix, auquel il est repris sur la ligne correspondante.",
     "note.moved_away": "Dont {quantity} comptés désormais à un autre prix.",
     "note.voided": {
         "one": "{count} autre a été annulé pendant le délai de confirmation et n’est pas facturé.",

@@ -72,6 +72,7 @@ MESSAGES: Final[dict[str, str | dict[str, str]]] = {
     "note.billed_too_much": "請求済みは {billed}、期間の金額は {period} になりました。",
     "note.interim": "本請求書は期間の途中のものです。期間の残りの分は後日の請求書に記載します。",
     "note.moved_here": "うち {quantity} は以前に別の料金で請求したものです。",
+    "note.moved_on": "その後は別の単価で計上されていたため、その明細で取り消されています。",
     "note.moved_away": "うち {quantity} は別の料金で計算するようになりました。",
     "note.voided": {"other": "ほかに {count} 件が確定前の期間内に取り消され、請求されていません。"},
     "note.voided_of": {
