@@ -19,7 +19,7 @@ from invoicing.localised.lines import title_of
 from invoicing.models import InvoiceLine
 
 # Scripts that invoicing/fonts has glyphs for. A locale in another one is printed in English.
-_PRINTED: Final = frozenset({"Latn", "Cyrl", "Grek", "Jpan", "Hans", "Hant"})
+_PRINTED: Final = frozenset({"Latn", "Cyrl", "Grek", "Jpan", "Hans", "Hant", "Kore"})
 # But for letters that these languages alone have.
 _UNPRINTED: Final = frozenset({"ab", "cu"})
 # Wide signs are for running East Asian text; before a figure they leave a hole.
