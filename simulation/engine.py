@@ -135,7 +135,11 @@ class _Run:
         for judged in self.scenario.conditions:
             if types := _types(judged, names):
                 self._replay(judged, types)
-        return [self._priced(customer, key) for customer, key in self.scenario.customers.items()], self.found
+        found = []
+        for customer, key in self.scenario.customers.items():
+            found.append(self._priced(customer, key))
+            self.progress(0)  # years of many customers take minutes, too
+        return found, self.found
 
     # --- Replay -------------------------------------------------------------------------------------------------------
 

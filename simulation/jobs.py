@@ -5,18 +5,17 @@ written in one transaction that asks for the token again: whatever is delivered 
 taken its part, counts once.
 """
 
-import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
+from threading import Event, Thread
 from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
@@ -40,9 +39,10 @@ LEAST_PARTS, MOST_PARTS = 4, 24
 most, by and large: each looks through the table of events for those of its customers.
 """
 CUSTOMERS_A_PART = 2_000
-SILENCE = timedelta(minutes=10)
-"""A worker that has told nothing for so long has died: PostgreSQL may sort for minutes before the first event."""
+SILENCE = timedelta(minutes=1)
+"""A worker that has told nothing for so long has died."""
 TELL_SECONDS = 1.0
+"""A worker that lives tells so often, whatever it is at."""
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -195,15 +195,18 @@ def work(part_id: int) -> bool:
     part = _take(part_id)
     if part is None:
         return False
+    told = _Told(part)
     try:
         asked = read(_decode(part.simulation.asked))
-        with closing(_Told(part)) as told, reading.snapshot():
+        with told, reading.snapshot():
             customers = {int(customer): key for customer, key in part.customers.items()}
             found, beside = run(asked, customers, part.simulation.now, told)
         _keep(part, found, beside)
     except Stopped:
         return False
     except Exception as error:
+        if told.lost:  # what it was waiting for was ended
+            return False
         log.exception("simulation_failed", simulation=str(part.simulation_id), part=part.number)
         unfinished = Simulation.objects.filter(pk=part.simulation_id, finished_at__isnull=True)
         unfinished.update(
@@ -230,30 +233,58 @@ def _take(part_id: int) -> Part | None:
 
 
 class _Told:
-    """How far a part is, told by a connection of its own: that of the snapshot can neither write nor see what is new.
-    Raises Stopped where the part is no longer ours.
+    """How far a part is, told by a thread and a connection of its own: that of the snapshot can neither write nor see
+    what is new, and the worker may wait for PostgreSQL to sort, or be at prices, for longer than SILENCE.
+
+    Where the part is no longer ours (`lost`) the statement that the worker waits for is ended, and the next call raises
+    Stopped; so does entering.
     """
 
     def __init__(self, part: Part) -> None:
-        self._part, self._done, self._next = part, 0, 0.0
-        self._own = connection.copy()
+        self._part, self._done = part, 0
+        self._over = Event()
+        self._thread = Thread(target=self._tell, daemon=True)
+        self.lost = False
+
+    def __enter__(self) -> "_Told":
+        if not self._ours():
+            raise Stopped
+        self._worker = connection.connection
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._thread.join()
 
     def __call__(self, events: int) -> None:
         self._done += events
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + TELL_SECONDS
-        with self._own.cursor() as cursor:
+        if self.lost:
+            raise Stopped
+
+    def _tell(self) -> None:
+        try:
+            while not self._over.wait(TELL_SECONDS):
+                try:
+                    self.lost = not self._ours()
+                except Error as error:
+                    # The worker finds out for itself whether the database is gone.
+                    log.warning("simulation_not_told", error=str(error))
+                    connection.close()
+                if self.lost:
+                    self._worker.cancel_safe()
+                    return
+        finally:
+            connection.close()
+
+    def _ours(self) -> bool:
+        with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE simulation_part SET done = %s, seen_at = now() WHERE id = %s AND token = %s AND EXISTS "
                 "(SELECT FROM simulation_simulation s WHERE s.id = simulation_id AND s.status = 'running')",
                 [self._done, self._part.pk, self._part.token],
             )
-            if not cursor.rowcount:
-                raise Stopped
-
-    def close(self) -> None:
-        self._own.close()
+            return bool(cursor.rowcount)
 
 
 @transaction.atomic

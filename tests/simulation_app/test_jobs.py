@@ -1,7 +1,6 @@
 """Simulations as jobs: split, worked on at once, twice, by workers that die; cancelled; summed up once."""
 
 import json
-from contextlib import closing
 from datetime import timedelta
 from io import StringIO
 from threading import Barrier, Thread
@@ -129,8 +128,8 @@ def test_a_part_whose_worker_died_is_taken_again(shop: None) -> None:
     found.refresh_from_db()
     assert found.status == "done"
     # The one that was thought dead goes on: what it brings counts no more.
-    with closing(jobs._Told(died)) as told, pytest.raises(jobs.Stopped):
-        told(1)
+    with pytest.raises(jobs.Stopped), jobs._Told(died):
+        pass
     with pytest.raises(jobs.Stopped):
         jobs._keep(died, [], Found({}, Examples({}), {}))
     assert CellRow.objects.count() == len(KEYS)
@@ -158,6 +157,47 @@ def test_one_that_is_cancelled_is_let_go_of(shop: None, monkeypatch: pytest.Monk
     assert (found.status, found.result, CellRow.objects.count()) == ("cancelled", None, 0)
     assert jobs.cancel(found.pk, now=NOW).status == "cancelled", "safe to repeat"
     assert jobs.unfinished(timezone.now()) == ([], [])
+
+
+def test_a_worker_that_waits_is_known_to_live_and_can_be_stopped(shop: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL may sort for longer than SILENCE before the first event, and nobody wants to wait that long."""
+    found = create()
+    first, _ = jobs.split(found.pk)
+    monkeypatch.setattr(jobs, "TELL_SECONDS", 0.02)
+
+    def cancel_once_it_lives() -> None:
+        taken = Part.objects.get(pk=first).seen_at
+        while Part.objects.get(pk=first).seen_at == taken:
+            pass
+        jobs.cancel(found.pk, now=NOW)
+        connection.close()
+
+    def sorting(*_: Any) -> Any:
+        Thread(target=cancel_once_it_lives).start()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(20)")
+        raise AssertionError("nobody ended it")
+
+    monkeypatch.setattr(jobs, "run", sorting)
+    assert not jobs.work(first)
+    found.refresh_from_db()
+    assert (found.status, found.error) == ("cancelled", "")
+
+
+def test_prices_of_many_customers_can_be_stopped(shop: None) -> None:
+    """Between two customers, also where no event is left to be read."""
+    read_, told = 0, 0
+
+    def stopping(events: int) -> None:
+        nonlocal read_, told
+        read_ += events
+        told += not events
+        if told == 2:
+            raise jobs.Stopped
+
+    with pytest.raises(jobs.Stopped):
+        simulate(read(QUESTION), NOW, progress=stopping)
+    assert read_ == 12
 
 
 def test_a_failure_ends_it_with_its_reason(shop: None, monkeypatch: pytest.MonkeyPatch) -> None:
