@@ -1,12 +1,17 @@
 """What the pages of simulations and shadows show: tables, and charts as Chart.js reads them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
+from django.urls import reverse
+
+from outcomes.explain_page import tree_lines
 from simulation import jobs, results
 from simulation.models import Simulation
+from simulation.report import UNPRICED
 
 SHOWN = 50
 """Customers on the page: those that change most."""
@@ -25,41 +30,70 @@ def page_context(found: Simulation) -> dict[str, Any]:
     """The result as the page shows it: tables, and charts as Chart.js reads them."""
     result = found.result
     assert result is not None
-    customers = [results.customer_json(key, both) for key, both in results.by_customer(jobs.rows_of(found)).items()]
-    customers.sort(key=lambda one: (-_moved(one), one["customer"]))
+    keys, count = jobs.most_moved(found, SHOWN)
+    cells = results.by_customer(jobs.rows_of(found, keys))
     return {
         "result": result,
         "total": lines("", result),
         "months": [line for one in result["months"] for line in lines(one["month"], one)],
         "conditions": [line for one in result["conditions"] for line in lines(one["condition"] or "(terms)", one)],
-        "customers": [line for one in customers[:SHOWN] for line in lines(one["customer"], one)],
-        "customer_count": len(customers),
-        "customers_shown": min(SHOWN, len(customers)),
-        "changed": [one for one in result["conditions"] if one["changes"] and _changed(one["changes"])],
+        "customers": [line for key in keys for line in lines(key, results.both_json(cells[key]))],
+        "customer_count": count,
+        "customers_shown": len(keys),
+        "curves": list(_curves(result)),
+        "unpriced": UNPRICED,
+        "changed": [changes_shown(one) for one in result["conditions"] if one["changes"] and _changed(one["changes"])],
         "charts": list(_charts(result)),
     }
-
-
-def _moved(one: Mapping[str, Any]) -> Decimal:
-    return sum((abs(Decimal(amount)) for amount in one["difference"]["revenue"].values()), Decimal(0))
 
 
 def _changed(changes: Mapping[str, int]) -> bool:
     return any(changes[name] for name in ("gained", "lost", "moved_in", "moved_out"))
 
 
+def changes_shown(one: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition that changes, with its examples in one list; each with the lines of the tree that says why."""
+    examples = [
+        example | {"kind": kind, "lines": _why(example["explanation"])}
+        for kind, listed in one["examples"].items()
+        for example in listed
+    ]
+    return {"condition": one["condition"], "changes": one["changes"], "examples": examples}
+
+
+def _why(tree: dict[str, Any] | None) -> list[dict[str, Any]]:
+    if tree is None:
+        return []
+    listed = reverse("admin:outcomes_event_changelist")
+    links = {name: {"id": name, "href": f"{listed}?{urlencode({'q': name})}"} for name in _events(tree)}
+    return list(tree_lines({"parts": [tree]}, links, 0))
+
+
+def _events(tree: Mapping[str, Any]) -> Iterator[str]:
+    yield from tree["events"]
+    for part in tree.get("parts", ()):
+        yield from _events(part)
+
+
 def lines(label: str, one: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row of a table for each currency."""
+    """A row of a table for each currency; outcomes are of all of them together, and stand in the first."""
+
+    def counts(first: bool) -> list[str]:
+        if not first:
+            return [""] * 5
+        before, after = one["before"], one["after"]
+        outcomes = [f"{before['outcomes']:,}", f"{after['outcomes']:,}", f"{one['difference']['outcomes']:+,}"]
+        return [*outcomes, f"{before['reversed']:,}", f"{after['reversed']:,}"]
+
     return [
         {
-            "label": label,
+            "label": label if number == 0 else "",
             "currency": currency,
-            "outcomes": [f"{one['before']['outcomes']:,}", f"{one['after']['outcomes']:,}"],
-            "outcomes_difference": f"{one['difference']['outcomes']:+,}",
+            "counts": counts(number == 0),
             "revenue": [_amount(one[side]["revenue"].get(currency)) for side in ("before", "after")],
             "revenue_difference": _amount(one["difference"]["revenue"].get(currency), signed=True),
         }
-        for currency in (list(one["before"]["revenue"]) or [""])
+        for number, currency in enumerate(list(one["before"]["revenue"]) or [""])
     ]
 
 
@@ -68,6 +102,28 @@ def _amount(text: str | None, *, signed: bool = False) -> str:
         return ""
     return f"{Decimal(text):+,}" if signed and Decimal(text) else f"{Decimal(text):,}"
 
+
+def _curves(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The points of each curve as a table: (title, currencies, rows of texts)."""
+    currencies = sorted(result["before"]["revenue"])
+    for name, title, label in CURVES:
+        if result[name]:
+            rows = [
+                [
+                    str(point[label]),
+                    *(f"{point[count]:,}" for count in ("outcomes", "reversed", "provisional")),
+                    *(_amount(point["revenue"].get(currency, "0")) for currency in currencies),
+                ]
+                for point in result[name]
+            ]
+            yield {"title": title, "first": label.capitalize(), "currencies": currencies, "rows": rows}
+
+
+CURVES = (
+    ("window_curve", "Revenue by settlement window", "window"),
+    ("price_curve", "Revenue by price, in percent of what is tried", "percent"),
+)
+"""Name in a result, title, and what a point is called by."""
 
 IN_FORCE, TRIED = "#9ca3af", "#7c3aed"
 
@@ -81,10 +137,7 @@ def _charts(result: Mapping[str, Any]) -> Any:
             for side, label, colour in (("before", "in force", IN_FORCE), ("after", "tried", TRIED))
         ]
         yield chart(f"Revenue by month, {currency}: in force grey, tried violet", "bar", months, sides)
-        for name, title, label in (
-            ("window_curve", "Revenue by settlement window", "window"),
-            ("price_curve", "Revenue by price, in percent of what is tried", "percent"),
-        ):
+        for name, title, label in CURVES:
             points = result[name]
             if points:
                 revenue = [one["revenue"].get(currency, "0") for one in points]

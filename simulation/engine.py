@@ -68,7 +68,7 @@ class CustomerResult:
 @dataclass
 class Found:
     """What a run finds besides: by slug how outcomes differ, and the ids of conditions to slugs. ``archived`` are
-    months whose events are not there to be read.
+    months whose events are not there to be read, ``warnings`` what is odd about the text that is tried.
     """
 
     differences: dict[str, Difference]
@@ -76,6 +76,7 @@ class Found:
     slugs: dict[int, str]
     events: int = 0
     archived: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def run(
@@ -110,7 +111,9 @@ class _Run:
     def __init__(self, scenario: Scenario, now: int, progress: Progress) -> None:
         self.scenario, self.now, self.progress = scenario, now, progress
         archived = tuple(ArchivedMonth.objects.order_by("month").values_list("month", flat=True))
-        self.found = Found({}, Examples(scenario.customers), scenario.slugs, archived=archived)
+        tried = scenario.asked.condition
+        warnings = tuple(f"Line {one.line}: {one.message}" for one in ([] if tried is None else tried.diagnostics))
+        self.found = Found({}, Examples(scenario.customers), scenario.slugs, archived=archived, warnings=warnings)
         self.ledgers = {one: self._ledger(scenario.before, one) for one in scenario.customers}
         self.tried = self.ledgers
         if scenario.after is not scenario.before:

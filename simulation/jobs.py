@@ -22,6 +22,7 @@ from django.utils import timezone
 from access import ids
 from access.errors import ApiError
 from access.ids import uuid7
+from contracts.domain import money
 from simulation import reading, results
 from simulation.checking import check, customers_of
 from simulation.engine import events_by_customer, run
@@ -298,17 +299,19 @@ def _keep(part: Part, found: list[Any], beside: Any) -> None:
         raise Stopped
     mine.done, mine.finished_at, mine.beside = mine.events, timezone.now(), told.to_json()
     mine.save(update_fields=["done", "finished_at", "beside"])
-    CellRow.objects.bulk_create((_stored(part, row) for row in results.rows_of(found, beside.slugs)), batch_size=2_000)
+    CellRow.objects.bulk_create(
+        (_stored(part.simulation_id, row) for row in results.rows_of(found, beside.slugs)), batch_size=2_000
+    )
 
 
-def _stored(part: Part, row: results.Row) -> CellRow:
+def _stored(simulation: UUID, row: results.Row) -> CellRow:
     figures = {
         f"{name}_{side}": value
         for side, cell in (("before", row.before), ("after", row.after))
         for name, value in zip(("outcomes", "reversed", "unpriced", "minor"), _figures(cell), strict=True)
     }
     return CellRow(
-        simulation_id=part.simulation_id, part=part, customer=row.customer, month=row.month, condition=row.condition,
+        simulation_id=simulation, customer=row.customer, month=row.month, condition=row.condition,
         currency=row.currency, **figures,
     )  # fmt: skip
 
@@ -337,6 +340,28 @@ def finish(pk: UUID, *, now: datetime) -> bool:
         found.status, found.finished_at = Simulation.Status.DONE, now
         found.save(update_fields=["result", "status", "finished_at"])
     return True
+
+
+def most_moved(found: Simulation, most: int) -> tuple[list[str], int]:
+    """Keys of the customers whose revenue changes most, by what it changes in major units of whatever currency; and of
+    how many they are.
+    """
+    exponents = sorted(money.EXPONENTS.items())
+    with connection.cursor() as cursor:
+        cursor.execute(_MOST_MOVED, [found.pk, *([one[n] for one in exponents] for n in (0, 1)), most])
+        rows = cursor.fetchall()
+    return [key for key, _ in rows], rows[0][1] if rows else 0
+
+
+_MOST_MOVED = """
+WITH moved AS (
+    SELECT customer, currency, sum(minor_after - minor_before) AS minor FROM simulation_cell
+    WHERE simulation_id = %s GROUP BY customer, currency
+)
+SELECT customer, count(*) OVER () FROM moved LEFT JOIN unnest(%s::text[], %s::int[]) e (currency, exponent)
+USING (currency) GROUP BY customer
+ORDER BY sum(abs(minor) / 10::numeric ^ coalesce(exponent, 2)) DESC, customer COLLATE "C" LIMIT %s
+"""
 
 
 def rows_of(found: Simulation, customers: list[str] | None = None) -> Iterator[results.Row]:

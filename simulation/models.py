@@ -163,7 +163,6 @@ class CellRow(models.Model):
     """
 
     simulation = models.ForeignKey(Simulation, on_delete=models.CASCADE, related_name="cells", db_index=False)
-    part = models.ForeignKey(Part, on_delete=models.CASCADE, db_index=False)
     customer = models.TextField()
     month = models.CharField(max_length=7)
     condition = models.TextField(blank=True, help_text="A slug; empty: what terms add and take.")

@@ -8,20 +8,27 @@ from rich.console import Console
 from rich.table import Table
 
 MOST_CUSTOMERS = 30
+UNPRICED = "Counted and not charged, for no contract or price is for them or a person must complete them"
 
 
 def write(summary: Mapping[str, Any], customers: Sequence[Mapping[str, Any]], out: Any) -> None:
     """Print what `results.summary_json` and `results.customer_json` tell."""
-    console = Console(file=out, highlight=False, width=120, soft_wrap=True)
+    # Without markup: what customers and senders call things may look like it.
+    console = Console(file=out, highlight=False, width=120, soft_wrap=True, markup=False)
     console.print(f"{summary['events']:,} events replayed, in force and tried.")
     if summary["archived_months"]:
         months = ", ".join(summary["archived_months"])
-        console.print(f"[bold]Events received in {months} are archived and were not read: restore them first.[/bold]")
+        console.print(f"Events received in {months} are archived and were not read: restore them first.", style="bold")
+    for warning in summary["warnings"]:
+        console.print(f"The text that is tried: {warning}", style="bold")
     console.print(_sides("In total", "", [("", summary)]))
     console.print(_sides("By month", "Month", [(one["month"], one) for one in summary["months"]]))
     conditions = [(one["condition"] or "(terms)", one) for one in summary["conditions"]]
     console.print(_sides("By condition; (terms) are fees, discounts, minimums, caps and commitments", "", conditions))
     _changes(console, summary)
+    before, after = (summary[side]["unpriced"] for side in ("before", "after"))
+    if before or after:
+        console.print(f"{UNPRICED}: {before:,} in force, {after:,} tried.")
     before, after = summary["provisional"]["before"], summary["provisional"]["after"]
     if before or after:
         console.print(f"In their settlement window now, and not counted: {before:,} in force, {after:,} tried.")
@@ -33,7 +40,7 @@ def write(summary: Mapping[str, Any], customers: Sequence[Mapping[str, Any]], ou
 def _sides(title: str, first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column(first)
-    for name in ("Outcomes", "tried", "Difference"):
+    for name in ("Outcomes", "tried", "Difference", "Given back", "tried"):
         table.add_column(name, justify="right")
     table.add_column("Currency")
     for name in ("Revenue", "tried", "Difference"):
@@ -41,10 +48,11 @@ def _sides(title: str, first: str, rows: Sequence[tuple[str, Mapping[str, Any]]]
     for label, one in rows:
         counts = [f"{one[side]['outcomes']:,}" for side in ("before", "after")]
         counts.append(f"{one['difference']['outcomes']:+,}")
+        counts += [f"{one[side]['reversed']:,}" for side in ("before", "after")]
         currencies = list(one["before"]["revenue"]) or [""]
         for number, currency in enumerate(currencies):
             shown = [one[side]["revenue"].get(currency, "") for side in ("before", "after", "difference")]
-            table.add_row(*([label, *counts] if number == 0 else [""] * 4), currency, *map(_amount, shown))
+            table.add_row(*([label, *counts] if number == 0 else [""] * 6), currency, *map(_amount, shown))
     return table
 
 
@@ -57,10 +65,11 @@ def _changes(console: Console, summary: Mapping[str, Any]) -> None:
         changes = one["changes"]
         if changes is None or not any(changes[name] for name in ("gained", "lost", "moved_in", "moved_out")):
             continue
+        back = f" ({changes['gained_reversed']:,} of them to be given back later)" if changes["gained_reversed"] else ""
         console.print(
-            f"{one['condition']}: {changes['kept']:,} kept, {changes['gained']:,} gained, {changes['lost']:,} lost "
-            f"(of which {changes['lost_reversed']:,} did not hold in force either), {changes['moved_in']:,} moved into "
-            f"these periods and {changes['moved_out']:,} out of them."
+            f"{one['condition']}: {changes['kept']:,} kept, {changes['gained']:,} gained{back}, {changes['lost']:,} "
+            f"lost (of which {changes['lost_reversed']:,} did not hold in force either), {changes['moved_in']:,} moved "
+            f"into these periods and {changes['moved_out']:,} out of them."
         )
         for kind in ("lost", "gained"):
             for example in one["examples"].get(kind, ()):

@@ -81,11 +81,13 @@ class Beside:
     windows: dict[int, Point] = field(default_factory=dict)
     prices: dict[int, Point] = field(default_factory=dict)
     archived: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def add(self, results: Iterable[CustomerResult], found: Found) -> None:
         """What one run found."""
         self.events += found.events
         self.archived = sorted({*self.archived, *found.archived})
+        self.warnings = list(dict.fromkeys([*self.warnings, *found.warnings]))
         for result in results:
             self.provisional_before += result.provisional[0]
             self.provisional_after += result.provisional[1]
@@ -102,6 +104,7 @@ class Beside:
         """What another part of the same simulation found."""
         self.events += other.events
         self.archived = sorted({*self.archived, *other.archived})
+        self.warnings = list(dict.fromkeys([*self.warnings, *other.warnings]))
         self.provisional_before += other.provisional_before
         self.provisional_after += other.provisional_after
         for slug, difference in other.differences.items():
@@ -223,6 +226,7 @@ def summary_json(totals: Totals, beside: Beside) -> dict[str, Any]:
     return {
         "events": beside.events,
         "archived_months": beside.archived,
+        "warnings": beside.warnings,
         **both_json(totals.total),
         "provisional": {"before": beside.provisional_before, "after": beside.provisional_after},
         "months": [{"month": month, **both_json(both)} for month, both in sorted(totals.months.items())],

@@ -10,10 +10,11 @@ from access.errors import Detail, InvalidInput, flatten
 from access.fields import ChoiceTextField, DecimalStringField, FlagField, Rfc3339Field, TextField, WholeNumberField
 from access.serializers import StrictSerializer
 from access.times import format_rfc3339
-from contracts.condition_text import examine
+from contracts.condition_text import examine_here
 from contracts.conditions import condition_error
 from contracts.contract_serializers import DiscountRequest, FeeRequest, PoolsField, changes_of
 from contracts.domain.periods import BILLING_PERIODS
+from contracts.models import ContractVersion
 from contracts.price_serializers import PriceRequest, prices_of
 from contracts.refusals import raise_if_any
 from contracts.serializers import WindowsField
@@ -52,6 +53,20 @@ class CardRequest(StrictSerializer):
     prices = PriceRequest(many=True, help_text="At least one; two that could fit equally well are refused.")
 
 
+class LateField(ChoiceTextField):
+    """`reverse`; a policy that cannot be tried is refused with why."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if data in (ContractVersion.LateEvidence.REVIEW, ContractVersion.LateEvidence.IGNORE):
+            message = (
+                f"Which events `{data}` would have left out depends on what had been booked when each of them came, and"
+                " bookings are not computed again. The other way round can be tried, `reverse`: what contracts left out"
+                " counts then."
+            )
+            raise serializers.ValidationError(message, code="not_simulated")
+        return super().to_internal_value(data)
+
+
 class TermsRequest(StrictSerializer):
     """Terms in the place of those of every contract version; what is left out stays as agreed."""
 
@@ -72,14 +87,9 @@ class TermsRequest(StrictSerializer):
     )
     anchor_day = WholeNumberField(required=False, min_value=1, max_value=31)
     time_zone = TextField(required=False, max_length=64, help_text="IANA name; periods are cut at its midnight.")
-    late_evidence = ChoiceTextField(
+    late_evidence = LateField(
         choices=["reverse"],
         required=False,
-        error_messages={
-            "invalid_choice": "Only `reverse` can be tried: events that contracts had left out count then. Which events"
-            " `review` or `ignore` would have left out depends on what had been booked when each of them came: look"
-            " at what was reversed after it was confirmed, as `reversed`."
-        },
         help_text="reverse: events that came late and that contracts left out take back what they contradict.",
     )
 
@@ -127,7 +137,7 @@ class SimulationRequest(StrictSerializer):
             raise_if_any([Detail("customers", "Name at least one customer, or leave `customers` out.", "empty")])
         reading = None
         if "condition" in data:
-            finding = examine(data["condition"])
+            finding = examine_here(data["condition"])
             if finding.reading is None or not finding.ok:
                 raise condition_error(finding.diagnostics, "condition")
             reading = finding.reading

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from access.times import format_rfc3339
 from contracts.condition_text import Reading
 from simulation import jobs, results, tasks
-from simulation.admin_pages import lines
+from simulation.admin_pages import changes_shown, lines
 from simulation.checking import check
 from simulation.models import Simulation
 from simulation.run import simulate
@@ -29,15 +29,14 @@ AT_ONCE = 20_000
 
 @dataclass(frozen=True)
 class Billed:
-    """A draft beside what is in force. ``own`` is the condition's line of the result, None where neither billed
-    anything, and ``changes`` whether any outcome of it does; ``rows`` and ``total`` are lines of tables.
+    """A draft beside what is in force. ``changes`` are those of the condition's outcomes, as the page of a simulation
+    shows them, None where there are none; ``rows`` and ``total`` are lines of tables.
     """
 
     start: datetime
     end: datetime
     months: list[str]
-    own: Mapping[str, Any] | None
-    changes: bool
+    changes: Mapping[str, Any] | None
     rows: list[dict[str, Any]]
     total: list[dict[str, Any]]
     summary: str
@@ -105,12 +104,12 @@ def billed(
 ) -> Billed:
     """What the page shows of a result."""
     own = next((one for one in result["conditions"] if one["condition"] == reading.slug), None)
+    changed = own is not None and any(own["changes"][name] for name in ("gained", "lost", "moved_in", "moved_out"))
     return Billed(
         start=start,
         end=end,
         months=[one["month"] for one in result["months"]],
-        own=own,
-        changes=own is not None and any(own["changes"][name] for name in ("gained", "lost", "moved_in", "moved_out")),
+        changes=changes_shown(own) if own is not None and changed else None,
         rows=[] if own is None else lines(reading.slug, own),
         total=lines("Everything, with fees, minimums and caps", result),
         summary=_summary(own, reading.slug),

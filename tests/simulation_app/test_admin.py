@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from contracts.models import Condition
 from simulation import jobs, shadows, tasks
+from simulation.admin_pages import lines
 from simulation.models import Shadow, Simulation
 from tests.simulation_app.shop import DAY, HOUR, JANUARY, NOW, SPAN, TEXT, open_shop, say, settle
 
@@ -81,6 +82,9 @@ def test_asked_by_the_form_and_answered_by_the_page(shop: list[Any]) -> None:
             "Revenue by settlement window, USD",
             "Revenue by price",
             "Download as CSV",
+            "In their window yet",
+            "What was tried, and what was seen",
+            "/admin/outcomes/event/?q=closed-B-",
         ),
         *("1 kept, 0 gained, 1 lost, of which 1 did not hold in force either", "(terms)", "&lt;b&gt;globex"),
     ):
@@ -111,6 +115,13 @@ def test_what_is_refused_stands_beside_its_field(shop: list[Any], wrong: Any, fi
     assert said in str(errors), errors
     assert field in errors, errors
     assert not Simulation.objects.exists() and shop == []
+
+
+def test_outcomes_of_all_currencies_are_told_once() -> None:
+    side = {"outcomes": 3, "reversed": 1, "revenue": {"EUR": "1.00", "USD": "2.00"}}
+    first, second = lines("acme", {"before": side, "after": side, "difference": side})
+    assert (first["label"], first["counts"], first["currency"]) == ("acme", ["3", "3", "+3", "1", "1"], "EUR")
+    assert (second["label"], second["counts"], second["currency"]) == ("", [""] * 5, "USD")
 
 
 def test_cancelling_asks_first(shop: list[Any]) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,17 @@ def test_text(shop: None, tmp_path: Path) -> None:
         assert words in told
 
 
+def test_slips_are_told_of_and_names_are_no_markup(shop: None, tmp_path: Path) -> None:
+    say("closed", "[/b]", JANUARY + 3 * DAY)
+    settle()
+    (tmp_path / "tried.outcome").write_text(TEXT.replace("when closed", "when clsed"))
+    told = simulate("--condition", str(tmp_path / "tried.outcome"))
+    assert "The text that is tried: Line 3: No event `clsed` has ever been seen. Is `closed` meant?" in told
+    assert "lost: acme [/b]: The condition was not met in time" in told
+    # 3 were confirmed and one given back; none is, as tried.
+    assert re.search(r"2 │ +0 │ +-2 │ +1 │ +0 │ USD", told)
+
+
 def test_json(shop: None) -> None:
     told = json.loads(simulate("--format", "json", "--window", "solved", "2 days", "--customer", "acme"))
     assert told["before"]["revenue"] == told["after"]["revenue"] == {"USD": "10.00"}
@@ -78,6 +90,7 @@ def test_csv_into_a_file(shop: None, tmp_path: Path) -> None:
         (["--replaces", "standard"], "give both"),
         (["--to", "2025-01-01"], "to: `to` is after `from`"),
         (["--to", "tomorrow"], "to: "),
+        (["--output", "no/such/place.csv"], "no/such/place.csv cannot be written: No such file or directory."),
     ],
 )
 def test_what_is_wrong_is_said(shop: None, words: list[str], said: str) -> None:

@@ -21,6 +21,7 @@ from simulation.serializers import read
 from tests.access.conftest import Api, check_envelope
 from tests.simulation_app.shop import DAY, HOUR, JANUARY, NOW, SPAN, TEXT, open_shop, say, settle
 
+SIDES = ("before", "after")
 KEYS = ("acme", "globex", "initech", "umbrella")
 QUESTION = {
     **SPAN,
@@ -345,6 +346,23 @@ def test_what_has_ended_can_be_deleted(shop: None, committed_api: Api) -> None:
     check_envelope(committed_api("GET", path), 404, "not_found")
     check_envelope(committed_api("DELETE", path), 404, "not_found")
     assert not Simulation.objects.exists() and not Part.objects.exists() and not CellRow.objects.exists()
+
+
+def test_those_that_change_most_come_first_in_whatever_currency(shop: None) -> None:
+    """10 yen are ten of them, 9.99 dollars are 999 cents; up and down of one customer cancel out."""
+    found = create(SPAN)
+    moved = (
+        ("ups", "2026-01", "USD", 500), ("ups", "2026-02", "USD", -100), ("ups", "2026-01", "EUR", -300),
+        ("yen", "2026-01", "JPY", 10), ("usd", "2026-01", "USD", -999), ("none", "2026-01", "", 0),
+        ("a", "2026-01", "USD", 0),
+    )  # fmt: skip
+    none = dict.fromkeys((f"{name}_{side}" for name in ("outcomes", "reversed", "unpriced") for side in SIDES), 0)
+    for customer, month, currency, minor in moved:
+        CellRow.objects.create(
+            simulation=found, customer=customer, month=month, currency=currency, minor_before=7, minor_after=7 + minor,
+            **none,
+        )  # fmt: skip
+    assert jobs.most_moved(found, 4) == (["yen", "usd", "ups", "a"], 5)
 
 
 def test_what_ended_long_ago_goes_by_itself(shop: None, settings: Any) -> None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from contracts.models import Condition
 from simulation import jobs
+from simulation.admin_pages import lines
 from simulation.models import Simulation
 from tests.workbench.shop import TEXT, TRIED, client_of, open_shop
 from workbench import trying
@@ -52,7 +53,9 @@ def test_it_is_what_the_command_says(condition: Condition, tmp_path: Path) -> No
     span = ("--from", question["from"], "--to", question["to"])
     call_command("simulate", *span, "--condition", str(tmp_path / "tried.outcome"), "--format", "json", stdout=out)
     told = json.loads(out.getvalue())
-    assert billed.own == next(one for one in told["conditions"] if one["condition"] == "solved")
+    [own] = [one for one in told["conditions"] if one["condition"] == "solved"]
+    assert billed.rows == lines("solved", own)
+    assert billed.changes is not None and billed.changes["changes"] == own["changes"]
     assert billed.months == [one["month"] for one in told["months"]] and billed.provisional == told["provisional"]
     assert billed.total[0]["revenue"] == ["10.00", "30.00"] and told["difference"]["revenue"] == {"USD": "20.00"}
     assert billed.summary == DIFFERENCE

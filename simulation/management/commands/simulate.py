@@ -56,8 +56,9 @@ class Command(BaseCommand):
             check(asked, now)
         except ApiError as error:
             raise CommandError("\n".join(_complaints(error))) from None
-        rows, beside = self._run(asked, now)
+        # Opened first: nobody wants to hear after minutes that there is no such directory.
         with _out(options["output"], self.stdout) as out:
+            rows, beside = self._run(asked, now)
             _write(options["format"], asked, rows, beside, out)
         if options["output"] is not None:
             self.stdout.write(f"{beside.events:,} events read; written to {options['output']}.")
@@ -128,7 +129,12 @@ def _complaints(error: ApiError) -> list[str]:
 
 
 def _out(path: Path | None, stdout: Any) -> Any:
-    return nullcontext(stdout) if path is None else path.open("w", encoding="utf-8", newline="")
+    if path is None:
+        return nullcontext(stdout)
+    try:
+        return path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def _write(form: str, asked: Asked, rows: list[results.Row], beside: results.Beside, out: Any) -> None:
