@@ -7,7 +7,7 @@ priced by `pricing`. Nothing is written; the caller holds a `reading.snapshot`.
 import gc
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,6 +26,7 @@ from simulation import reading
 from simulation.asked import Asked
 from simulation.domain.pairing import pair
 from simulation.examples import Examples
+from simulation.in_order import Spool
 from simulation.ledger import Ledger, Tally
 from simulation.pricing import Cell, Place, cells_of
 from simulation.scenario import Judged, Scenario
@@ -87,8 +88,8 @@ def run(
     Memory is that of the customers' sums: call it for some thousands at a time.
     """
     scenario = Scenario(asked, customers)
-    with _without_gc():
-        return _Run(scenario, to_us(now), progress).results()
+    with _without_gc(), closing(Spool()) as spool:
+        return _Run(scenario, to_us(now), progress, spool).results()
 
 
 def events_by_customer(asked: Asked, customers: dict[int, str]) -> dict[int, int]:
@@ -108,8 +109,8 @@ def _types(judged: Judged, names: Collection[str]) -> list[str]:
 
 
 class _Run:
-    def __init__(self, scenario: Scenario, now: int, progress: Progress) -> None:
-        self.scenario, self.now, self.progress = scenario, now, progress
+    def __init__(self, scenario: Scenario, now: int, progress: Progress, spool: Spool) -> None:
+        self.scenario, self.now, self.progress, self.spool = scenario, now, progress, spool
         archived = tuple(ArchivedMonth.objects.order_by("month").values_list("month", flat=True))
         tried = scenario.asked.condition
         warnings = tuple(f"Line {one.line}: {one.message}" for one in ([] if tried is None else tried.diagnostics))
@@ -219,10 +220,10 @@ class _Book:
         scenario = run.scenario
         # Whether outcomes may differ, or belong to other periods; where prices alone do, none is lost or gained.
         self.compares = judged.changes or scenario.takes_late or scenario.cuts
-        self.before = Tally(judged.id)
-        self.after = Tally(judged.id) if self.compares or self.tried is not self.ledger else self.before
+        self.before = Tally(judged.id, run.spool)
+        self.after = Tally(judged.id, run.spool) if self.compares or self.tried is not self.ledger else self.before
         self.window_rules = {seconds: rules(customer) for seconds, rules in judged.windows.items()}
-        self.windows = {seconds: Tally(judged.id) for seconds in self.window_rules}
+        self.windows = {seconds: Tally(judged.id, run.spool) for seconds in self.window_rules}
 
     def take(
         self, key: str, events: list[Event], decisions: Sequence[Decision], tried_events: list[Event] | None = None

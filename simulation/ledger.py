@@ -21,6 +21,7 @@ from contracts.terms import Agreement, Terms
 from invoicing.selection import Grid, Group, InOrder, grid_of
 from outcomes.domain.instants import from_us, to_us
 from outcomes.domain.lifecycle import CONFIRMED, Attempt
+from simulation.in_order import Spool
 
 FOREVER = 2**63
 
@@ -75,15 +76,20 @@ indexes.
 class Tally:
     """One condition of one customer: sums by way, and under no contract by (month as `2026-03` in UTC, condition).
 
-    ``in_order`` has, by (contract, period), (settled_at, event that met it, outcome) where outcomes count one by one;
+    ``in_order`` are the (contract, period) whose outcomes count one by one: those lie in ``spool``, under ``number``.
     ``provisional`` are those in their window.
     """
 
     condition: int
+    spool: Spool
+    number: int = field(init=False)
     sums: dict[Way, Sum] = field(default_factory=dict)
     loose: dict[tuple[str, int], Sum] = field(default_factory=dict)
-    in_order: dict[tuple[int, int], list[tuple[int, int, InOrder]]] = field(default_factory=dict)
+    in_order: set[tuple[int, int]] = field(default_factory=set)
     provisional: int = 0
+
+    def __post_init__(self) -> None:
+        self.number = self.spool.number()
 
 
 class Ledger:
@@ -135,7 +141,8 @@ class Ledger:
             assert worth.quantity is not None
             value = None if worth.amount is None else max(worth.amount, ZERO)
             one = InOrder(condition, dimensions, stretch, worth.quantity, value)
-            tally.in_order.setdefault((number, period), []).append((settled_at, attempt.met_by, one))
+            tally.in_order.add((number, period))
+            tally.spool.put(tally.number, number, period, settled_at, attempt.met_by, one)
 
 
 def _period(places: Places, settled_at: int) -> int | None:

@@ -5,10 +5,11 @@ Prices are found by `invoicing.tariff`, what counts one by one and everything a 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import cast
 
 from django.db import connection
@@ -22,6 +23,7 @@ from invoicing.rated import NO_FIGURES, priced
 from invoicing.selection import Grid, InOrder
 from invoicing.tariff import Tariff, tariff_of
 from outcomes.domain.instants import from_us
+from simulation.in_order import Placed
 from simulation.ledger import Ledger, Sum, Tally, groups, month_of
 
 Reprice = Callable[[Grid], Grid]
@@ -154,20 +156,38 @@ def _figures(
 ) -> Figures:
     if not any(rating.needs_order(charge.price) for charge in charges):
         return NO_FIGURES
-    found = [one for tally in tallies for one in tally.in_order.get((number, index), ())]
+    mine = [tally for tally in tallies if (number, index) in tally.in_order]
+    if not mine:
+        return NO_FIGURES
+    found = mine[0].spool.of([tally.number for tally in mine], number, index)
     return rating.take_in_order(shares, priced(_in_order(grid.agreement.customer_id, found), tariff))
 
 
-def _in_order(customer: int, found: list[tuple[int, int, InOrder]]) -> list[InOrder]:
-    """In order of (``settled_at``, id), as billing takes them; what is not booked has no id and comes after."""
-    found.sort(key=lambda one: one[:2])
+AT_ONCE = 5_000
+"""Outcomes whose ids are looked up together, where they settled at the same instants."""
+
+
+def _in_order(customer: int, found: Iterable[Placed]) -> Iterator[InOrder]:
+    """In order of (``settled_at``, id), as billing takes them; what is not booked has no id and comes after. ``found``
+    are in order of ``settled_at``; memory is that of `AT_ONCE`, and of what settled at one instant.
+    """
+    held: list[Placed] = []
+    for _, instant in groupby(found, key=itemgetter(0)):
+        held += instant
+        if len(held) >= AT_ONCE:
+            yield from _untied(customer, held)
+            held = []
+    yield from _untied(customer, held)
+
+
+def _untied(customer: int, found: list[Placed]) -> Iterator[InOrder]:
     instants = [settled_at for settled_at, _, _ in found]
     tied = sorted({one for one, following in pairwise(instants) if one == following})
     if tied:
         ids = _ids(customer, [from_us(one) for one in tied])
         last = "~"  # behind every id
         found.sort(key=lambda one: (one[0], ids.get((one[1], one[2].condition_id), last), one[1]))
-    return [one for _, _, one in found]
+    return (one for _, _, one in found)
 
 
 def _ids(customer: int, settled_at: list[datetime]) -> dict[tuple[int, int], str]:
