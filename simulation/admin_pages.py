@@ -11,7 +11,7 @@ from django.urls import reverse
 from outcomes.explain_page import tree_lines
 from simulation import jobs, results
 from simulation.models import Simulation
-from simulation.report import UNPRICED
+from simulation.report import UNPRICED, changed
 
 SHOWN = 50
 """Customers on the page: those that change most."""
@@ -42,13 +42,9 @@ def page_context(found: Simulation) -> dict[str, Any]:
         "customers_shown": len(keys),
         "curves": list(_curves(result)),
         "unpriced": UNPRICED,
-        "changed": [changes_shown(one) for one in result["conditions"] if one["changes"] and _changed(one["changes"])],
+        "changed": [changes_shown(one) for one in result["conditions"] if one["changes"] and changed(one["changes"])],
         "charts": list(_charts(result)),
     }
-
-
-def _changed(changes: Mapping[str, int]) -> bool:
-    return any(changes[name] for name in ("gained", "lost", "moved_in", "moved_out"))
 
 
 def changes_shown(one: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,10 +39,13 @@ Progress = Callable[[int], None]
 class Difference:
     """Outcomes of one condition that one rule confirms and the other does not, whatever became of them. Of those
     ``lost``, ``lost_reversed`` did not hold even under the rules in force; ``moved_in`` and ``moved_out`` are confirmed
-    by both, and by one of them in a billing period that was not asked for.
+    by both, and by one of them in a billing period that was not asked for. Of those ``kept``, so many are given back
+    in force (``kept_reversed_before``) and as tried.
     """
 
     kept: int = 0
+    kept_reversed_before: int = 0
+    kept_reversed_after: int = 0
     gained: int = 0
     gained_reversed: int = 0
     lost: int = 0
@@ -272,7 +275,10 @@ class _Book:
             here = one is not None and self.ledger.asked(one)
             there = other is not None and self.tried.asked(other)
             if one is not None and other is not None:
-                difference.kept += here and there
+                if here and there:
+                    difference.kept += 1
+                    difference.kept_reversed_before += one.state == REVERSED
+                    difference.kept_reversed_after += other.state == REVERSED
                 difference.moved_out += here and not there
                 difference.moved_in += there and not here
             elif one is not None and here:

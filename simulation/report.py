@@ -60,16 +60,25 @@ def _amount(text: str) -> str:
     return f"{Decimal(text):,}" if text else ""
 
 
+def changed(changes: Mapping[str, int]) -> bool:
+    """Whether anything becomes of a condition's outcomes that does not in force."""
+    moved = any(changes[name] for name in ("gained", "lost", "moved_in", "moved_out"))
+    # Results of earlier releases do not tell what is given back of those that were kept.
+    return moved or changes.get("kept_reversed_before") != changes.get("kept_reversed_after")
+
+
 def _changes(console: Console, summary: Mapping[str, Any]) -> None:
     for one in summary["conditions"]:
         changes = one["changes"]
-        if changes is None or not any(changes[name] for name in ("gained", "lost", "moved_in", "moved_out")):
+        if changes is None or not changed(changes):
             continue
         back = f" ({changes['gained_reversed']:,} of them to be given back later)" if changes["gained_reversed"] else ""
+        given = changes["kept_reversed_before"], changes["kept_reversed_after"]
+        kept = f" (given back: {given[0]:,} of them in force, {given[1]:,} as tried)" if any(given) else ""
         console.print(
-            f"{one['condition']}: {changes['kept']:,} kept, {changes['gained']:,} gained{back}, {changes['lost']:,} "
-            f"lost (of which {changes['lost_reversed']:,} did not hold in force either), {changes['moved_in']:,} moved "
-            f"into these periods and {changes['moved_out']:,} out of them."
+            f"{one['condition']}: {changes['kept']:,} kept{kept}, {changes['gained']:,} gained{back}, "
+            f"{changes['lost']:,} lost (of which {changes['lost_reversed']:,} did not hold in force either), "
+            f"{changes['moved_in']:,} moved into these periods and {changes['moved_out']:,} out of them."
         )
         for kind in ("lost", "gained"):
             for example in one["examples"].get(kind, ()):

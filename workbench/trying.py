@@ -18,6 +18,7 @@ from simulation import jobs, results, tasks
 from simulation.admin_pages import changes_shown, lines
 from simulation.checking import check
 from simulation.models import Simulation
+from simulation.report import changed
 from simulation.run import simulate
 from simulation.serializers import read
 from workbench.drafts import Draft
@@ -104,12 +105,11 @@ def billed(
 ) -> Billed:
     """What the page shows of a result."""
     own = next((one for one in result["conditions"] if one["condition"] == reading.slug), None)
-    changed = own is not None and any(own["changes"][name] for name in ("gained", "lost", "moved_in", "moved_out"))
     return Billed(
         start=start,
         end=end,
         months=[one["month"] for one in result["months"]],
-        changes=changes_shown(own) if own is not None and changed else None,
+        changes=changes_shown(own) if own is not None and changed(own["changes"]) else None,
         rows=[] if own is None else lines(reading.slug, own),
         total=lines("Everything, with fees, minimums and caps", result),
         summary=_summary(own, reading.slug),
@@ -128,10 +128,10 @@ def _summary(own: Mapping[str, Any] | None, slug: str) -> str:
         for name, side in (("in force", "before"), ("tried", "after"))
     )
     difference = own["difference"]
-    changed = f"{difference['outcomes']:+,} {_outcomes(difference['outcomes'])}"
+    more = f"{difference['outcomes']:+,} {_outcomes(difference['outcomes'])}"
     amounts = _amounts(difference["revenue"], signed=True)
     none = not difference["outcomes"] and not any(Decimal(one) for one in difference["revenue"].values())
-    return f"{slug}: {sides}. " + ("No difference." if none else f"Difference: {changed}{amounts}.")
+    return f"{slug}: {sides}. " + ("No difference." if none else f"Difference: {more}{amounts}.")
 
 
 def _outcomes(count: int) -> str:

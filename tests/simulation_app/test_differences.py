@@ -1,5 +1,6 @@
 """What changes, worked out by hand: outcomes gained, lost and moved, curves, and who is asked about."""
 
+import io
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -16,8 +17,9 @@ from contracts.domain.rating import CommitmentInput
 from contracts.models import Customer
 from outcomes import late
 from outcomes.models import ArchivedMonth, LateEvidence
-from simulation import results
+from simulation import report, results
 from simulation.checking import check
+from simulation.report import changed
 from simulation.run import simulate
 from simulation.serializers import NOT_TRIED, TermsRequest, read
 from tests.outcomes import factories
@@ -83,10 +85,27 @@ def test_a_window_of_contracts_does_the_same(shop: None) -> None:
 def test_a_shorter_window_gains_what_came_back(shop: None) -> None:
     _, told = ask(condition=TEXT.replace("24 hours", "1 hour"))
     [solved] = [one for one in told["conditions"] if one["condition"] == "solved"]
-    assert {name: n for name, n in solved["changes"].items() if n} == {"kept": 3, "gained": 1, "gained_reversed": 1}
+    assert {name: n for name, n in solved["changes"].items() if n} == {
+        "kept": 3,
+        "kept_reversed_before": 1,
+        "kept_reversed_after": 1,
+        "gained": 1,
+        "gained_reversed": 1,
+    }
     [gained] = solved["examples"]["gained"]
     assert (gained["subject"], gained["before"]["state"], gained["after"]["state"]) == ("soon", "void", "reversed")
     assert gained["why"].startswith("It was taken back inside its window by reopened")
+
+
+def test_what_is_kept_and_given_back_by_one_rule_alone(shop: None) -> None:
+    """Confirmed by both: without a credit clause the one that came back after 30 hours would stand."""
+    _, told = ask(condition=TEXT.replace("credit within 30 days when reopened\n", ""))
+    [solved] = told["conditions"]
+    assert {name: n for name, n in solved["changes"].items() if n} == {"kept": 3, "kept_reversed_before": 1}
+    assert changed(solved["changes"]) and told["difference"]["reversed"] == -1
+    shown = io.StringIO()
+    report.write(told, [], shown)
+    assert "solved: 3 kept (given back: 1 of them in force, 0 as tried), 0 gained" in shown.getvalue()
 
 
 def test_a_window_that_moves_an_outcome_out_of_the_span(shop: None) -> None:
@@ -148,7 +167,7 @@ def test_late_evidence_that_was_left_out_can_be_taken(shop: None) -> None:
         settle()
     assert LateEvidence.objects.count() == 1
     rows, told = ask(contract={"late_evidence": "reverse"})
-    assert changes_of(told) == {"kept": 5, "lost": 1}
+    assert changes_of(told) == {"kept": 5, "kept_reversed_before": 1, "kept_reversed_after": 1, "lost": 1}
     after = {(row.customer, row.condition): row.after for row in rows if row.month == "2026-01"}
     assert after["careful", "solved"] == after["globex", "solved"], "who had it count from the start"
     [solved] = [one for one in told["conditions"] if one["condition"] == "solved"]
