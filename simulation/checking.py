@@ -13,7 +13,7 @@ from contracts.agreed import cadence_problems, placed
 from contracts.condition_text import possible_values, settle_clause, settles_after
 from contracts.domain import rating
 from contracts.domain.rating import TermsInput
-from contracts.models import Commitment, ConditionVersion, Contract, ContractVersion, Customer, RateCard
+from contracts.models import Commitment, ConditionVersion, Contract, ContractVersion, Customer, Price, RateCard
 from contracts.prices import Dimensions
 from contracts.refusals import raise_if_any
 from simulation.asked import Asked
@@ -128,6 +128,12 @@ def _contract_problems(asked: Asked) -> Iterator[Detail]:
         found = prices.with_conditions(prices.details(problems), listed, beside=_beside(asked))
         said += [one for one in found if one not in said]
     yield from placed(said, "contract")
+    tried = [*given.get("prices", ()), *(() if asked.rate_card is None else asked.rate_card.prices)]
+    drawn = {price.pool for price in tried}
+    for name in given.get("pools", {}):
+        if name not in drawn and not Price.objects.filter(pool=name).exists():
+            message = f'No price draws on "{name}": name it as `pool` in a price of this question, or leave it out.'
+            yield Detail(child("contract.pools", name), message, "no_effect")
     yield from _bounds_problems(asked, given)
     yield from placed(_cadence_problems(asked, given), "contract")
 

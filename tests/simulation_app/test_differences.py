@@ -320,6 +320,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"contract": {"billing_period": "weekly", "anchor_day": 8}}, "contract.anchor_day", "invalid_anchor_day"),
     ({"contract": {"time_zone": "Mars"}}, "contract.time_zone", "unknown_time_zone"),
     ({"contract": {"late_evidence": "ignore"}}, "contract.late_evidence", "not_simulated"),
+    ({"contract": {"pools": {"free": "9"}}}, "contract.pools.free", "no_effect"),
     ({"window_curve": "solvd"}, "window_curve", "unknown_condition"),
     ({"price_curve": "solvd"}, "price_curve", "unknown_condition"),
 ]  # fmt: skip
