@@ -260,7 +260,26 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/v1",
-    "ENUM_NAME_OVERRIDES": {},
+    # Choices that several components share, or whose field has a name that others have too.
+    "ENUM_NAME_OVERRIDES": {
+        "ClockStatusEnum": ["ready", "advancing"],
+        "DeliveryStatusEnum": "webhooks.models.Delivery.Status",
+        "DisputeStatusEnum": "settlement.models.Dispute.Status",
+        "EndpointStatusEnum": ["enabled", "failing", "disabled"],
+        "FeeKindEnum": ["recurring", "one_off", "seats"],
+        "FeeTimingEnum": ["advance", "arrears"],
+        "ImportStatusEnum": ["open", "closed"],
+        "InboxStatusEnum": "outcomes.models.InboxItem.Status",
+        "LateEvidencePolicyEnum": ["reverse", "review", "ignore"],
+        "LineKindEnum": "invoicing.models.InvoiceLine.Kind",
+        "OperationKindEnum": "payments.models.Operation.Kind",
+        "OperationStatusEnum": "payments.models.Operation.Status",
+        "OutcomeStateEnum": "outcomes.models.State",
+        "PortalLinkStatusEnum": ["active", "expired", "revoked"],
+        "ShadowStatusEnum": "simulation.models.Shadow.Status",
+        "SimulationStatusEnum": "simulation.models.Simulation.Status",
+        "StripeModeEnum": ["live", "test"],
+    },
 }
 
 # --- Work in the background -------------------------------------------------------------------------------------------
