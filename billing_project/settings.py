@@ -473,7 +473,7 @@ UNFOLD = {
     "SIDEBAR": {"navigation": "workplace.menu.navigation", "show_search": True, "command_search": True},
     "SCRIPTS": [lambda request: static("workplace/palette.js")],
     # Ctrl+K, on every page: customers, numbers, subjects, ids.
-    "COMMAND": {"search_callback": "workplace.search.found", "show_history": False},
+    "COMMAND": {"show_history": False},
     "LOGIN": {"form": "access.login.LoginForm"},
 }
 
