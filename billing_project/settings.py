@@ -471,7 +471,11 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("workplace/icon.svg")}],
     "DASHBOARD_CALLBACK": "workplace.front.callback",
     "SIDEBAR": {"navigation": "workplace.menu.navigation", "show_search": True, "command_search": True},
-    "SCRIPTS": [lambda request: static("workplace/palette.js")],
+    "STYLES": [lambda request: static("workplace/pages.css")],
+    "SCRIPTS": [
+        lambda request: static("workplace/palette.js"),
+        lambda request: static("workplace/files.js"),
+    ],
     # Ctrl+K, on every page: customers, numbers, subjects, ids.
     "COMMAND": {"show_history": False},
     "LOGIN": {"form": "access.login.LoginForm"},

@@ -23,6 +23,7 @@ from access.errors import ApiError
 from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.roles import may
+from contracts.admin_testers import TestersFilter
 from invoicing import credit, customer_sections, one_off, outcome_marks, queries, second_person, texts
 from invoicing.admin_credit_notes import (
     AMOUNT,
@@ -140,7 +141,7 @@ class InvoiceAdmin(WithFiles, Asks, ModelAdmin):
         "due_at",
         "pdf_link",
     ]
-    list_filter = ["status", OverdueFilter, "kind", CurrencyFilter]
+    list_filter = ["status", OverdueFilter, "kind", CurrencyFilter, TestersFilter]
     list_select_related = ["customer"]
     search_fields = ["^number", "customer__key", "customer__name"]
     search_help_text = "Number or how it begins, or key or name of the customer"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from access import ids, trail
 from access.asking import Asked, ask, entered
 from access.lists import KEYS, ModelAdmin
 from access.readonly import ReadOnly
+from contracts.admin_testers import TestersFilter
 from contracts.clocks import now_of
 from outcomes import customer_sections, imports, inbox, timeline
 from outcomes.admin_decisions import Decidable
@@ -43,6 +44,7 @@ from outcomes.models import (
     Journal,
     Outcome,
     PastRead,
+    Pending,
     State,
     Subject,
     SubjectEvent,
@@ -92,6 +94,24 @@ class ReviewFilter(admin.SimpleListFilter):
         return queryset.filter(state__in=(State.PROVISIONAL, State.CONFIRMED)).exclude(review=[])
 
 
+class DueFilter(admin.SimpleListFilter):
+    """What the clock ends next: the front page's backlog."""
+
+    title = "settlement due"
+    parameter_name = "due"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("now", "Now"), ("day", "Within a day")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Outcome]) -> QuerySet[Outcome]:
+        now = timezone.now()
+        if self.value() == "now":
+            return queryset.filter(state=State.PROVISIONAL, due_at__lte=now)
+        if self.value() == "day":
+            return queryset.filter(state=State.PROVISIONAL, due_at__gt=now, due_at__lte=now + timedelta(days=1))
+        return queryset
+
+
 class ConditionFilter(admin.RelatedFieldListFilter):
     """No index leads from a condition to its outcomes: where they are few, the list is told whose they are."""
 
@@ -119,7 +139,7 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
         "settled_at",
         "units",
     )
-    list_filter: tuple[Any, ...] = ("state", ReviewFilter, ("condition", ConditionFilter))
+    list_filter: tuple[Any, ...] = ("state", DueFilter, ReviewFilter, ("condition", ConditionFilter), TestersFilter)
     search_fields = ("=subject__key", "=customer__key")
     search_help_text = "A subject or the key of a customer, in full"
     list_select_related = ("subject", "condition", "customer")
@@ -129,7 +149,7 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
     fieldsets = (
         (None, {"fields": ("shown_state", "customer", "condition", "version", "subject", "ordinal")}),
         ("Times", {"fields": ("met_at", "settles_at", "settled_at", "ended_at", "due_at")}),
-        ("Worth", {"fields": ("units", "amount", "dimensions", "review")}),
+        ("Worth", {"fields": ("units", "amount", "dimension_values", "review")}),
         ("Holds and disputes", {"fields": ("notes",)}),
         ("Evidence", {"fields": ("evidence",)}),
     )
@@ -185,6 +205,10 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
     def units(self, obj: Outcome) -> str:
         return plain(obj.quantity) or "–"
 
+    @display(description="Dimensions")
+    def dimension_values(self, obj: Outcome) -> str:
+        return ", ".join(f"{name}: {value}" for name, value in sorted(obj.dimensions.items())) or "–"
+
     @display(description="Events, with what they say")
     def evidence(self, obj: Outcome) -> SafeString:
         events = list(events_of(obj).order_by("time", "seq")[: EVENTS_SHOWN + 1])
@@ -219,9 +243,21 @@ def _why(outcome: Outcome, now: datetime) -> dict[str, Any]:
         return {"unexplained": f"Events behind it are archived: restore {months} (manage.py restore_events)."}
 
 
+class WaitingFilter(admin.SimpleListFilter):
+    title = "evaluation"
+    parameter_name = "evaluation"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("waits", "Waits for it")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        return queryset.filter(seq__in=Pending.objects.values("seq")) if self.value() == "waits" else queryset
+
+
 @admin.register(Event)
 class EventAdmin(ReadOnly, ModelAdmin):
     list_display = ("event_id", "type", "customer", "time", "received_at")
+    list_filter = (WaitingFilter,)
     list_select_related = ("customer",)
     search_fields = ("=event_id",)
     search_help_text = "The exact id of an event"
@@ -240,7 +276,10 @@ class EventAdmin(ReadOnly, ModelAdmin):
 
 # --- The inbox --------------------------------------------------------------------------------------------------------
 
-REASON_COLOURS = {"unknown_customer": "warning", "id_conflict": "danger", "invalid": "danger"}
+REASON_COLOURS = {
+    inbox.IN_WORDS[reason]: colour
+    for reason, colour in {"unknown_customer": "warning", "id_conflict": "danger", "invalid": "danger"}.items()
+}
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -288,7 +327,7 @@ class InboxAdmin(ReadOnly, ModelAdmin):
 
     @display(description="Reason", ordering="reason", label=REASON_COLOURS)
     def shown_reason(self, item: InboxItem) -> str:
-        return item.reason
+        return inbox.IN_WORDS[item.reason]
 
     @display(description="Message")
     def said(self, item: InboxItem) -> str:
@@ -316,7 +355,7 @@ class InboxAdmin(ReadOnly, ModelAdmin):
         )
         reasons = [
             {
-                "reason": entry.reason,
+                "reason": inbox.IN_WORDS[entry.reason],
                 "count": f"{entry.count:,}",
                 "oldest": entry.oldest_received_at,
                 "way_out": inbox.WAY_OUT[entry.reason],
@@ -473,7 +512,10 @@ def _ask(
     hidden: list[tuple[str, str]] | None = None,
 ) -> HttpResponse:
     """A page that says what would be done, to what; with ``note``, it asks for a text under this name."""
-    facts = [f"{entry.count:,} {entry.reason}: {inbox.WAY_OUT[entry.reason]}" for entry in inbox.summary(items)]
+    facts = [
+        f"{entry.count:,} × {inbox.IN_WORDS[entry.reason]}: {inbox.WAY_OUT[entry.reason]}"
+        for entry in inbox.summary(items)
+    ]
     inputs = [Asked("note", note)] if note else []
     return ask(model_admin, request, question, facts, verb, back, inputs=inputs, hidden=hidden or [])
 

@@ -174,8 +174,16 @@ def test_the_list_shows_what_waits_with_counts_by_reason(admin: Client) -> None:
         for status in ("waiting", "dismissed", "resolved", "all")
     }
     assert counts == {"waiting": 2, "dismissed": 1, "resolved": 0, "all": 3}
+    text = page.content.decode()
+    assert "Key not found" in text and "MISSING_KEY" not in text.upper().replace("REASON=MISSING_KEY", "").replace(
+        "EXACT=MISSING_KEY", ""
+    )
+    received = InboxItem.objects.latest("id").received_at
+    assert f"{received:%Y-%m-%d %H:%M} UTC" in text
     inbox.dismiss(inbox.waiting(), now=NOW)
-    assert "Nothing waits" in admin.get(url(InboxItem, "changelist")).content.decode()
+    text = admin.get(url(InboxItem, "changelist"), {"status": "resolved"}).content.decode()
+    assert "Nothing waits" in text and "Nothing fits what the list is narrowed to" in text
+    assert "no test clocks" in admin.get("/admin/contracts/testclock/").content.decode()
 
 
 def test_an_item_shows_the_event_as_sent_and_what_to_do(admin: Client) -> None:
@@ -201,7 +209,7 @@ def test_all_of_a_reason_is_retried_after_a_question_in_portions(admin: Client, 
     path = f"{url(InboxItem, 'retry')}?reason=unknown_customer"
     text = admin.get(path).content.decode()
     assert "Retry 5 events?" in text
-    assert "5 unknown_customer: Create the customer" in text
+    assert "5 × Unknown customer: Create the customer" in text
     assert not Event.objects.filter(customer__key="globex").exists()
     monkeypatch.setattr(inbox, "AT_ONCE", 3)
     response = admin.post(path)
