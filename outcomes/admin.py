@@ -28,6 +28,7 @@ from access.lists import KEYS, ModelAdmin
 from access.readonly import ReadOnly
 from contracts.admin_testers import TestersFilter
 from contracts.clocks import now_of
+from contracts.models import Condition
 from outcomes import customer_sections, imports, inbox, timeline
 from outcomes.admin_decisions import Decidable
 from outcomes.explain_page import page_context
@@ -42,6 +43,7 @@ from outcomes.models import (
     ImportFile,
     InboxItem,
     Journal,
+    LateEvidence,
     Outcome,
     PastRead,
     Pending,
@@ -49,7 +51,7 @@ from outcomes.models import (
     Subject,
     SubjectEvent,
 )
-from outcomes.queries import IMPORT_PREFIX, events_of, plain
+from outcomes.queries import IMPORT_PREFIX, events_of, hears_of, outcomes_with, plain
 from outcomes.sequence import MONTH_FACTOR, month_text
 from outcomes.store import PayloadMissing
 
@@ -263,6 +265,41 @@ class EventAdmin(ReadOnly, ModelAdmin):
     search_help_text = "The exact id of an event"
     ordering = ("-seq",)
     sortable_by = ()
+    fields = (
+        *("event_id", "fate", "type", "customer", "time", "received_at", "data", "source", "batch_import", "seq"),
+    )
+
+    @display(description="What became of it")
+    def fate(self, event: Event) -> SafeString | str:
+        """Where to look next for who asks why it was billed, or why not."""
+        if Pending.objects.filter(partition=event.customer.partition, time=event.time, seq=event.seq).exists():
+            return "It waits to be evaluated."
+        told: list[tuple[str, str, str]] = [
+            (reverse("admin:outcomes_inboxitem_change", args=[item.pk]), str(item), "in the inbox")
+            for item in InboxItem.objects.filter(event_seq=event.seq, status=InboxItem.Status.WAITING)
+        ]
+        told += [
+            (
+                reverse("admin:outcomes_outcome_change", args=[row.pk]),
+                f"{row.condition.slug}: {row.subject.key}",
+                row.state,
+            )
+            for row in outcomes_with(event)
+        ]
+        told += [
+            (
+                reverse("admin:outcomes_lateevidence_change", args=[late.pk]),
+                f"{late.subject.condition.slug}: {late.subject.key}",
+                "left out as late evidence",
+            )
+            for late in LateEvidence.objects.filter(event_seq=event.seq).select_related("subject__condition")
+        ]
+        if told:
+            return format_html_join("", '<div><a class="underline" href="{}">{}</a>, {}</div>', told)
+        heard = Condition.objects.filter(pk__in=hears_of(event)).order_by("slug").values_list("slug", flat=True)
+        if not heard:
+            return f"Nothing: no condition for this customer hears of {event.type}."
+        return f"Nothing: {', '.join(heard)} heard of it, and it neither began nor concerned an outcome."
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str

@@ -15,6 +15,7 @@ from contracts.models import Contract, ContractVersion, Customer, RateCard
 from outcomes import imports, inbox
 from outcomes.evaluation import evaluate_waiting
 from outcomes.models import ArchivedMonth, Backfill, Event, Import, InboxItem, Journal, LateEvidence, Outcome
+from outcomes.queries import events_of
 from settlement.sweep import settle_due
 from tests.outcomes import factories
 from tests.outcomes.factories import START, send
@@ -89,6 +90,22 @@ def test_lists_and_details_open_for_every_row(admin: Client, model: Any) -> None
         detail = admin.get(url(model, "change", row.pk))
         assert detail.status_code == 200
         assert b"<b>closed</b>" not in detail.content
+
+
+def test_an_event_tells_what_became_of_it(admin: Client) -> None:
+    send([{"id": "odd", "type": "unheard", "customer": "acme", "time": START}], now=NOW)
+    page = admin.get(url(Event, "change", Event.objects.get(event_id="odd").pk))
+    assert "It waits to be evaluated." in page.content.decode()
+    evaluate_waiting(NOW)
+    page = admin.get(url(Event, "change", Event.objects.get(event_id="odd").pk))
+    assert "no condition for this customer hears of unheard" in page.content.decode()
+    row = Outcome.objects.filter(state="confirmed").first()
+    assert row is not None
+    event = events_of(row)[0]
+    text = admin.get(url(Event, "change", event.pk)).content.decode()
+    assert url(Outcome, "change", row.pk) in text and row.subject.key in text
+    keyless = InboxItem.objects.get(event_id="keyless")
+    assert url(InboxItem, "change", keyless.pk) in admin.get(url(Event, "change", keyless.event_seq)).content.decode()
 
 
 @pytest.mark.parametrize("model", MODELS)
