@@ -113,7 +113,8 @@ class ProofMiddleware:
         problem = None if given is None else _problem(request, given[:LONGEST])
         if problem == "":
             note(request)
-            if (getattr(request.resolver_match, "url_name", None) or "").startswith(FILES):
+            # Where each POST asks, the one that asks anew would, too.
+            if (getattr(request.resolver_match, "url_name", None) or "").startswith(FILES) and not is_asked(request):
                 request.session[ASKED_FILE] = address = request.get_full_path()
                 return redirect(address)
             return None
