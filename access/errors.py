@@ -17,6 +17,8 @@ from django.core import exceptions as django_exceptions
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.shortcuts import render
+from django.urls import reverse
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
@@ -249,6 +251,17 @@ def _is_api(request: HttpRequest) -> bool:
     return request.path_info.startswith(API_PREFIX)
 
 
+def _refused(request: HttpRequest, status: int, title: str, said: str) -> HttpResponse | None:
+    """A page of the admin, with its menu, for staff who are signed in; None for others."""
+    user = getattr(request, "user", None)
+    if not getattr(user, "is_staff", False) or not request.path_info.startswith(reverse("admin:index")):
+        return None
+    from django.contrib import admin  # models import this module, and it models
+
+    context = {**admin.site.each_context(request), "title": title, "said": said}
+    return render(request, "access/refused.html", context, status=status)
+
+
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400: a host that is not ours, a request that is too big or cannot be read."""
     if not _is_api(request):
@@ -260,14 +273,16 @@ def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
 def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler403."""
     if not _is_api(request):
-        return defaults.permission_denied(request, exception)
+        said = "Your role does not open this page, or take this action. An owner can give you another."
+        return _refused(request, 403, "Not for your role", said) or defaults.permission_denied(request, exception)
     return plain_response(ApiError(403, "forbidden", "This is not allowed."))
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
     if not _is_api(request):
-        return defaults.page_not_found(request, exception)
+        said = "There is no such page, or the row is not there any more. Ctrl+K finds rows by their number or key."
+        return _refused(request, 404, "Not found", said) or defaults.page_not_found(request, exception)
     return plain_response(ApiError(404, "not_found", "There is nothing here: check the path and the id."))
 
 

@@ -3,6 +3,7 @@
 `ApiSchema` is set on `ApiView`, so nothing needs to be configured for it.
 """
 
+from functools import cache
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
@@ -49,7 +50,11 @@ _ERRORS = {
 
 def list_of(serializer: type[serializers.Serializer[Any]] | serializers.Serializer[Any]) -> serializers.Serializer[Any]:
     """The list envelope with entries of `serializer`, for ``@extend_schema(responses=list_of(…))``."""
-    kind = serializer if isinstance(serializer, type) else type(serializer)
+    return _list_of(serializer if isinstance(serializer, type) else type(serializer))
+
+
+@cache  # one class for each kind, or the document would have two of one name
+def _list_of(kind: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
     return inline_serializer(
         name=f"{kind.__name__.removesuffix('Serializer')}List",
         fields={

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth import authenticate
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -64,6 +65,13 @@ FREE: Final = frozenset(
 )
 
 
+FILES: Final = "export_"
+"""How the names of addresses begin whose POST is answered by a file. A browser that gets one stays where it is: after a
+proof it is led back to the page that the file was asked for on, and that page, told by the session, asks for it anew.
+"""
+ASKED_FILE: Final = "asked_file"
+
+
 def note(request: HttpRequest) -> None:
     """Just now they have proven who they are."""
     request.session[PROVEN] = timezone.now().timestamp()
@@ -105,6 +113,10 @@ class ProofMiddleware:
         problem = None if given is None else _problem(request, given[:LONGEST])
         if problem == "":
             note(request)
+            # Where each POST asks, the one that asks anew would, too.
+            if (getattr(request.resolver_match, "url_name", None) or "").startswith(FILES) and not is_asked(request):
+                request.session[ASKED_FILE] = address = request.get_full_path()
+                return redirect(address)
             return None
         return _page(request, problem or "")
 

@@ -260,7 +260,26 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/v1",
-    "ENUM_NAME_OVERRIDES": {},
+    # Choices that several components share, or whose field has a name that others have too.
+    "ENUM_NAME_OVERRIDES": {
+        "ClockStatusEnum": ["ready", "advancing"],
+        "DeliveryStatusEnum": "webhooks.models.Delivery.Status",
+        "DisputeStatusEnum": "settlement.models.Dispute.Status",
+        "EndpointStatusEnum": ["enabled", "failing", "disabled"],
+        "FeeKindEnum": ["recurring", "one_off", "seats"],
+        "FeeTimingEnum": ["advance", "arrears"],
+        "ImportStatusEnum": ["open", "closed"],
+        "InboxStatusEnum": "outcomes.models.InboxItem.Status",
+        "LateEvidencePolicyEnum": ["reverse", "review", "ignore"],
+        "LineKindEnum": "invoicing.models.InvoiceLine.Kind",
+        "OperationKindEnum": "payments.models.Operation.Kind",
+        "OperationStatusEnum": "payments.models.Operation.Status",
+        "OutcomeStateEnum": "outcomes.models.State",
+        "PortalLinkStatusEnum": ["active", "expired", "revoked"],
+        "ShadowStatusEnum": "simulation.models.Shadow.Status",
+        "SimulationStatusEnum": "simulation.models.Simulation.Status",
+        "StripeModeEnum": ["live", "test"],
+    },
 }
 
 # --- Work in the background -------------------------------------------------------------------------------------------
@@ -452,9 +471,13 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("workplace/icon.svg")}],
     "DASHBOARD_CALLBACK": "workplace.front.callback",
     "SIDEBAR": {"navigation": "workplace.menu.navigation", "show_search": True, "command_search": True},
-    "SCRIPTS": [lambda request: static("workplace/palette.js")],
+    "STYLES": [lambda request: static("workplace/pages.css")],
+    "SCRIPTS": [
+        lambda request: static("workplace/palette.js"),
+        lambda request: static("workplace/files.js"),
+    ],
     # Ctrl+K, on every page: customers, numbers, subjects, ids.
-    "COMMAND": {"search_callback": "workplace.search.found", "show_history": False},
+    "COMMAND": {"show_history": False},
     "LOGIN": {"form": "access.login.LoginForm"},
 }
 

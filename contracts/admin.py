@@ -323,7 +323,7 @@ class ContractAdmin(Beside, OwnAddPage, ModelAdmin):
     beside = staticmethod(contract_context)
     change_form_outer_before_template = "contracts/contract_terms.html"
     actions_detail = ("amend_this",)
-    list_display = ("public_id", "customer", "currency", "rate_card", "billing_period", "starts_at", "ends_at")
+    list_display = ("customer", "starts_at", "ends_at", "currency", "rate_card", "billing_period", "public_id")
     list_filter = ("currency", "versions__billing_period", "versions__rate_card")
     search_fields = ("customer__key", "customer__name")
     ordering = ("customer__key", "starts_at")

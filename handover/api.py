@@ -13,7 +13,7 @@ from access.serializers import NoBody
 from access.views import ApiView, path_id
 from handover import queries, work
 from handover.models import Handover
-from handover.serializers import DismissRequest, HandoverQuery, HandoverSerializer
+from handover.serializers import HandoverDismissRequest, HandoverQuery, HandoverSerializer
 
 
 class HandoverList(ApiView):
@@ -46,11 +46,11 @@ class HandoverRetry(ApiView):
 
 class HandoverDismiss(ApiView):
     @extend_schema(
-        summary="Dismiss a hand-over", request=DismissRequest, responses=HandoverSerializer, tags=["hand-overs"]
+        summary="Dismiss a hand-over", request=HandoverDismissRequest, responses=HandoverSerializer, tags=["hand-overs"]
     )
     def post(self, request: Request, id: str) -> Response:
         """Closes one that waits or is parked: a person saw to it, or nothing is to be told. 409 for a finished one."""
-        body = DismissRequest(data=request.data)
+        body = HandoverDismissRequest(data=request.data)
         body.is_valid(raise_exception=True)
         row = work.dismiss(_found(id).pk, **body.validated_data, now=timezone.now(), by=caller(request))
         return Response(queries.handover_json(queries.handovers().get(pk=row.pk)))

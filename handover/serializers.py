@@ -18,7 +18,7 @@ class HandoverQuery(QuerySerializer):
     outcome = PublicIdField(OUTCOME_PREFIX, required=False)
 
 
-class DismissRequest(StrictSerializer):
+class HandoverDismissRequest(StrictSerializer):
     """Why a hand-over is closed."""
 
     reason = TextField(max_length=1000, help_text="Why, for those who look later.")

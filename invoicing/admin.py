@@ -23,6 +23,8 @@ from access.errors import ApiError
 from access.lists import ModelAdmin
 from access.readonly import ReadOnly
 from access.roles import may
+from contracts.admin_testers import TestersFilter
+from contracts.domain import money
 from invoicing import credit, customer_sections, one_off, outcome_marks, queries, second_person, texts
 from invoicing.admin_credit_notes import (
     AMOUNT,
@@ -140,7 +142,7 @@ class InvoiceAdmin(WithFiles, Asks, ModelAdmin):
         "due_at",
         "pdf_link",
     ]
-    list_filter = ["status", OverdueFilter, "kind", CurrencyFilter]
+    list_filter = ["status", OverdueFilter, "kind", CurrencyFilter, TestersFilter]
     list_select_related = ["customer"]
     search_fields = ["^number", "customer__key", "customer__name"]
     search_help_text = "Number or how it begins, or key or name of the customer"
@@ -303,8 +305,10 @@ class InvoiceAdmin(WithFiles, Asks, ModelAdmin):
             return written
 
         back = reverse("admin:invoicing_invoice_change", args=[object_id])
+        such = money.major_text(500, invoice.currency)
+        amount = AMOUNT._replace(hint=f"In {invoice.currency}, with tax, such as {such}.")
         return self.question(
-            request, f"Goodwill on {invoice}?", facts, "Give", back, [AMOUNT, REASON], act, may="goodwill"
+            request, f"Goodwill on {invoice}?", facts, "Give", back, [amount, REASON], act, may="goodwill"
         )
 
     @action(description="Void", permissions=["void"])

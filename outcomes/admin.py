@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,7 +26,9 @@ from access import ids, trail
 from access.asking import Asked, ask, entered
 from access.lists import KEYS, ModelAdmin
 from access.readonly import ReadOnly
+from contracts.admin_testers import TestersFilter
 from contracts.clocks import now_of
+from contracts.models import Condition
 from outcomes import customer_sections, imports, inbox, timeline
 from outcomes.admin_decisions import Decidable
 from outcomes.explain_page import page_context
@@ -41,13 +43,15 @@ from outcomes.models import (
     ImportFile,
     InboxItem,
     Journal,
+    LateEvidence,
     Outcome,
     PastRead,
+    Pending,
     State,
     Subject,
     SubjectEvent,
 )
-from outcomes.queries import IMPORT_PREFIX, events_of, plain
+from outcomes.queries import IMPORT_PREFIX, events_of, hears_of, outcomes_with, plain
 from outcomes.sequence import MONTH_FACTOR, month_text
 from outcomes.store import PayloadMissing
 
@@ -92,6 +96,24 @@ class ReviewFilter(admin.SimpleListFilter):
         return queryset.filter(state__in=(State.PROVISIONAL, State.CONFIRMED)).exclude(review=[])
 
 
+class DueFilter(admin.SimpleListFilter):
+    """What the clock ends next: the front page's backlog."""
+
+    title = "settlement due"
+    parameter_name = "due"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("now", "Now"), ("day", "Within a day")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Outcome]) -> QuerySet[Outcome]:
+        now = timezone.now()
+        if self.value() == "now":
+            return queryset.filter(state=State.PROVISIONAL, due_at__lte=now)
+        if self.value() == "day":
+            return queryset.filter(state=State.PROVISIONAL, due_at__gt=now, due_at__lte=now + timedelta(days=1))
+        return queryset
+
+
 class ConditionFilter(admin.RelatedFieldListFilter):
     """No index leads from a condition to its outcomes: where they are few, the list is told whose they are."""
 
@@ -119,7 +141,7 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
         "settled_at",
         "units",
     )
-    list_filter: tuple[Any, ...] = ("state", ReviewFilter, ("condition", ConditionFilter))
+    list_filter: tuple[Any, ...] = ("state", DueFilter, ReviewFilter, ("condition", ConditionFilter), TestersFilter)
     search_fields = ("=subject__key", "=customer__key")
     search_help_text = "A subject or the key of a customer, in full"
     list_select_related = ("subject", "condition", "customer")
@@ -129,7 +151,7 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
     fieldsets = (
         (None, {"fields": ("shown_state", "customer", "condition", "version", "subject", "ordinal")}),
         ("Times", {"fields": ("met_at", "settles_at", "settled_at", "ended_at", "due_at")}),
-        ("Worth", {"fields": ("units", "amount", "dimensions", "review")}),
+        ("Worth", {"fields": ("units", "amount", "dimension_values", "review")}),
         ("Holds and disputes", {"fields": ("notes",)}),
         ("Evidence", {"fields": ("evidence",)}),
     )
@@ -185,6 +207,10 @@ class OutcomeAdmin(Decidable, ReadOnly, ModelAdmin):
     def units(self, obj: Outcome) -> str:
         return plain(obj.quantity) or "–"
 
+    @display(description="Dimensions")
+    def dimension_values(self, obj: Outcome) -> str:
+        return ", ".join(f"{name}: {value}" for name, value in sorted(obj.dimensions.items())) or "–"
+
     @display(description="Events, with what they say")
     def evidence(self, obj: Outcome) -> SafeString:
         events = list(events_of(obj).order_by("time", "seq")[: EVENTS_SHOWN + 1])
@@ -219,14 +245,61 @@ def _why(outcome: Outcome, now: datetime) -> dict[str, Any]:
         return {"unexplained": f"Events behind it are archived: restore {months} (manage.py restore_events)."}
 
 
+class WaitingFilter(admin.SimpleListFilter):
+    title = "evaluation"
+    parameter_name = "evaluation"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("waits", "Waits for it")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
+        return queryset.filter(seq__in=Pending.objects.values("seq")) if self.value() == "waits" else queryset
+
+
 @admin.register(Event)
 class EventAdmin(ReadOnly, ModelAdmin):
     list_display = ("event_id", "type", "customer", "time", "received_at")
+    list_filter = (WaitingFilter,)
     list_select_related = ("customer",)
     search_fields = ("=event_id",)
     search_help_text = "The exact id of an event"
     ordering = ("-seq",)
     sortable_by = ()
+    fields = (
+        *("event_id", "fate", "type", "customer", "time", "received_at", "data", "source", "batch_import", "seq"),
+    )
+
+    @display(description="What became of it")
+    def fate(self, event: Event) -> SafeString | str:
+        """Where to look next for who asks why it was billed, or why not."""
+        if Pending.objects.filter(partition=event.customer.partition, time=event.time, seq=event.seq).exists():
+            return "It waits to be evaluated."
+        told: list[tuple[str, str, str]] = [
+            (reverse("admin:outcomes_inboxitem_change", args=[item.pk]), str(item), "in the inbox")
+            for item in InboxItem.objects.filter(event_seq=event.seq, status=InboxItem.Status.WAITING)
+        ]
+        told += [
+            (
+                reverse("admin:outcomes_outcome_change", args=[row.pk]),
+                f"{row.condition.slug}: {row.subject.key}",
+                row.state,
+            )
+            for row in outcomes_with(event)
+        ]
+        told += [
+            (
+                reverse("admin:outcomes_lateevidence_change", args=[late.pk]),
+                f"{late.subject.condition.slug}: {late.subject.key}",
+                "left out as late evidence",
+            )
+            for late in LateEvidence.objects.filter(event_seq=event.seq).select_related("subject__condition")
+        ]
+        if told:
+            return format_html_join("", '<div><a class="underline" href="{}">{}</a>, {}</div>', told)
+        heard = Condition.objects.filter(pk__in=hears_of(event)).order_by("slug").values_list("slug", flat=True)
+        if not heard:
+            return f"Nothing: no condition for this customer hears of {event.type}."
+        return f"Nothing: {', '.join(heard)} heard of it, and it neither began nor concerned an outcome."
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
@@ -240,7 +313,10 @@ class EventAdmin(ReadOnly, ModelAdmin):
 
 # --- The inbox --------------------------------------------------------------------------------------------------------
 
-REASON_COLOURS = {"unknown_customer": "warning", "id_conflict": "danger", "invalid": "danger"}
+REASON_COLOURS = {
+    inbox.IN_WORDS[reason]: colour
+    for reason, colour in {"unknown_customer": "warning", "id_conflict": "danger", "invalid": "danger"}.items()
+}
 
 
 class StatusFilter(admin.SimpleListFilter):
@@ -288,7 +364,7 @@ class InboxAdmin(ReadOnly, ModelAdmin):
 
     @display(description="Reason", ordering="reason", label=REASON_COLOURS)
     def shown_reason(self, item: InboxItem) -> str:
-        return item.reason
+        return inbox.IN_WORDS[item.reason]
 
     @display(description="Message")
     def said(self, item: InboxItem) -> str:
@@ -316,7 +392,7 @@ class InboxAdmin(ReadOnly, ModelAdmin):
         )
         reasons = [
             {
-                "reason": entry.reason,
+                "reason": inbox.IN_WORDS[entry.reason],
                 "count": f"{entry.count:,}",
                 "oldest": entry.oldest_received_at,
                 "way_out": inbox.WAY_OUT[entry.reason],
@@ -473,7 +549,10 @@ def _ask(
     hidden: list[tuple[str, str]] | None = None,
 ) -> HttpResponse:
     """A page that says what would be done, to what; with ``note``, it asks for a text under this name."""
-    facts = [f"{entry.count:,} {entry.reason}: {inbox.WAY_OUT[entry.reason]}" for entry in inbox.summary(items)]
+    facts = [
+        f"{entry.count:,} × {inbox.IN_WORDS[entry.reason]}: {inbox.WAY_OUT[entry.reason]}"
+        for entry in inbox.summary(items)
+    ]
     inputs = [Asked("note", note)] if note else []
     return ask(model_admin, request, question, facts, verb, back, inputs=inputs, hidden=hidden or [])
 

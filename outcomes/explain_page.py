@@ -48,7 +48,7 @@ def _lines(reading: Reading, links: dict[str, dict[str, str]]) -> Iterator[dict[
     mark, said = _MARKS[reading.verdict]
     head = {"mark": mark, "said": said, "text": reading.text, "value": reading.value or "", "indent": 0}
     if reading.until is not None:
-        head["value"] = f"{reading.value or ''} until {_shown(from_us(reading.until))}".strip()
+        head["value"] = f"{reading.value or ''} until {_shown(from_us(reading.until))} UTC".strip()
     tree = reading.tree
     yield head | _events(tree, links)
     if tree is not None and tree.get("parts"):

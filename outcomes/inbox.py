@@ -19,6 +19,15 @@ from outcomes.wire import Incoming
 
 BATCH = 1000
 # What is to be done about each reason.
+IN_WORDS: dict[str, str] = {
+    InboxItem.Reason.UNKNOWN_CUSTOMER: "Unknown customer",
+    InboxItem.Reason.MISSING_KEY: "Key not found",
+    InboxItem.Reason.ARCHIVED: "Of an archived month",
+    InboxItem.Reason.TOO_OLD: "Too old",
+    InboxItem.Reason.IN_FUTURE: "In the future",
+    InboxItem.Reason.INVALID: "Invalid",
+    InboxItem.Reason.ID_CONFLICT: "Id used twice",
+}
 WAY_OUT: dict[str, str] = {
     InboxItem.Reason.UNKNOWN_CUSTOMER: "Create the customer, then retry.",
     InboxItem.Reason.MISSING_KEY: (

@@ -569,4 +569,4 @@ class InboxItem(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.reason}: {self.event_id or 'no id'}"
+        return f"{self.get_reason_display().lower()}: {self.event_id or 'no id'}"

@@ -175,12 +175,22 @@ def event_fate(event: Event) -> dict[str, Any]:
     return {
         "status": "pending" if pending else "inbox" if item else "evaluated",
         "inbox": None if item is None else inbox_json(item),
-        "outcomes": [outcome_json(row, event_names([row])) for row in _outcomes_with(event)],
+        "outcomes": [outcome_json(row, event_names([row])) for row in outcomes_with(event)],
         "late_evidence": late_evidence_json(late_evidence().filter(event_seq=event.seq)),
     }
 
 
-def _outcomes_with(event: Event) -> Iterable[Outcome]:
+def hears_of(event: Event) -> list[int]:
+    """Ids of the conditions that an event of this name concerns, for its customer."""
+    catalog = all_rules()
+    return [
+        condition
+        for condition, rules in catalog.items()
+        if rules.mentions(event.type) and catalog.concerns(condition, event.customer_id)
+    ]
+
+
+def outcomes_with(event: Event) -> Iterable[Outcome]:
     """Outcomes among whose facts the event is. Its subjects follow from its content, as they did when it was
     evaluated.
     """

@@ -114,12 +114,15 @@ class MismatchFilter(admin.SimpleListFilter):
         return queryset.filter(mismatch="") if self.value() == "no" else queryset
 
 
+COLLECTED = {"send_invoice": "Sent", "charge_automatically": "Charged"}
+
+
 class CollectionFilter(admin.SimpleListFilter):
     title = "collection"
     parameter_name = "collection"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("send_invoice", "Sent"), ("charge_automatically", "Charged")]
+        return list(COLLECTED.items())
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[StripeInvoice]) -> QuerySet[StripeInvoice]:
         return queryset.filter(collection_method=self.value()) if self.value() else queryset
@@ -146,7 +149,7 @@ class StripeInvoiceAdmin(ReadOnly, _Seen, ModelAdmin):
     ordering = ["-pk"]
     sortable_by = ()
     fields = [
-        "ours", "customer", "stripe_link", "account", "mode", "state", "mismatch", "collection_method", "total_there",
+        "ours", "customer", "stripe_link", "account", "mode", "state", "mismatch", "collected", "total_there",
         "tax", "due_there", "paid_there", "left_there", "carried_over", "attempt_count", "last_failure", "hosted_page",
         "stripe_pdf", "seen_at",
     ]  # fmt: skip
@@ -158,6 +161,10 @@ class StripeInvoiceAdmin(ReadOnly, _Seen, ModelAdmin):
     @display(description="Invoice", ordering="invoice__number")
     def ours(self, seen: StripeInvoice) -> SafeString:
         return link_to(seen.invoice)
+
+    @display(description="Collection")
+    def collected(self, seen: StripeInvoice) -> str:
+        return COLLECTED.get(seen.collection_method, seen.collection_method)
 
     @display(description="Customer")
     def customer(self, seen: StripeInvoice) -> str:

@@ -56,7 +56,7 @@ class BothSerializer(serializers.Serializer[Any]):
     difference = SideSerializer()
 
 
-class CustomerSerializer(BothSerializer):
+class SimulatedCustomerSerializer(BothSerializer):
     """One customer."""
 
     customer = serializers.CharField()
@@ -148,7 +148,9 @@ class SimulationCancel(ApiView):
 class SimulationCustomers(ApiView):
     paginated = True
 
-    @extend_schema(summary="List a simulation's customers", responses=list_of(CustomerSerializer), tags=["simulations"])
+    @extend_schema(
+        summary="List a simulation's customers", responses=list_of(SimulatedCustomerSerializer), tags=["simulations"]
+    )
     def get(self, request: Request, simulation_id: str) -> Response:
         """In order of their keys. 409 `simulation_not_done` before it is done."""
         found = _done(simulation_id)

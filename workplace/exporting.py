@@ -27,7 +27,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.utils import label_for_field, lookup_field
 from django.core.exceptions import FieldDoesNotExist, ObjectDoesNotExist, PermissionDenied
 from django.db.models import DateTimeField, Field, Model
-from django.http import HttpRequest, HttpResponseNotAllowed, StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
@@ -90,17 +90,18 @@ def address_name(model: type[Model]) -> str:
 
 
 def export(request: HttpRequest, model: type[Model]) -> HttpResponseBase:
-    """The list of a model as a file. By POST alone: it is noted."""
+    """The list of a model as a file. By POST alone, as it is noted: whoever comes otherwise is led to the list."""
     model_admin = admin.site.get_model_admin(model)
     if not model_admin.has_view_or_change_permission(request):
         raise PermissionDenied
+    here = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
     if request.method != "POST":
-        return HttpResponseNotAllowed(["POST"])
+        return redirect(f"{here}?{request.GET.urlencode()}" if request.GET else here)
     try:
         queryset = filtered(model_admin, request)
     except (IncorrectLookupParameters, DisallowedModelAdminLookup):
         messages.error(request, "These filters are none of this list: nothing was exported.")
-        return redirect(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"))
+        return redirect(here)
     asked = request.GET.urlencode()
     said = f"Exported as CSV, narrowed by ?{asked}" if asked else "Exported as CSV: all of it."
     trail.note(request, model, f"list of {model._meta.verbose_name_plural}", said)

@@ -27,6 +27,9 @@ DAYS: Final = 30
 # How long figures count as fresh: twenty times what they cost, so that they never take more than a twentieth of a core.
 AT_LEAST, COST = timedelta(minutes=5), 20
 
+EXPIRED: Final = "expired"
+"""In the data of a set that the next task works out again."""
+
 Data = dict[str, Any]
 
 
@@ -46,12 +49,14 @@ def is_stale(kind: str, *, now: datetime) -> bool:
     known = Figures.objects.filter(kind=kind).first()
     if known is None:
         return True
-    return now - known.made_at >= max(AT_LEAST, COST * timedelta(milliseconds=known.milliseconds))
+    age = now - known.made_at
+    return EXPIRED in known.data or age >= max(AT_LEAST, COST * timedelta(milliseconds=known.milliseconds))
 
 
-def expire(kind: str, *, now: datetime) -> None:
-    """Have a set worked out again by the next task, whatever it cost."""
-    Figures.objects.filter(kind=kind).update(made_at=now - timedelta(days=1), milliseconds=0)
+def expire(kind: str) -> None:
+    """Have a set worked out again by the next task, whatever it cost. What it tells stays as of when it was made."""
+    for known in Figures.objects.filter(kind=kind):
+        Figures.objects.filter(kind=kind, made_at=known.made_at).update(data=known.data | {EXPIRED: True})
 
 
 def operations(now: datetime) -> Data:

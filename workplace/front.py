@@ -18,7 +18,7 @@ from django.utils import timezone
 from contracts.models import Contract
 from invoicing.queries import REASONS
 from invoicing.texts import grouped
-from outcomes.models import InboxItem
+from outcomes.inbox import IN_WORDS
 from workplace import figures, revenue
 from workplace.models import Figures
 
@@ -80,7 +80,7 @@ def work_out_anew(now: datetime) -> bool:
     later = [kind for kind in WORK_OUT if timedelta(milliseconds=took.get(kind, 0)) > WAITS]
     for kind, work_out in WORK_OUT.items():
         if kind in later:
-            figures.expire(kind, now=now)
+            figures.expire(kind)
         else:
             figures.refresh(kind, work_out, now=now)
     return not later
@@ -220,29 +220,30 @@ def _backlog(data: dict[str, Any]) -> list[Row]:
     oldest = data["oldest_due"]
     late = f"the oldest since {oldest[:16].replace('T', ' ')} UTC" if oldest else ""
     return [
-        _row("In their settlement window", data["provisional"], "outcomes_outcome", state__exact="provisional"),
-        _row("of these due now", data["due"], "outcomes_outcome", late, state__exact="provisional"),
-        _row("of these due within a day", data["tomorrow"], "outcomes_outcome", state__exact="provisional"),
-        _row("Events to evaluate", data["pending_events"], "outcomes_event"),
+        _row(
+            "In their settlement window", data["provisional"], "outcomes_outcome", state__exact="provisional", test="no"
+        ),
+        _row("of these due now", data["due"], "outcomes_outcome", late, due="now", test="no"),
+        _row("of these due within a day", data["tomorrow"], "outcomes_outcome", due="day", test="no"),
+        _row("Events to evaluate", data["pending_events"], "outcomes_event", evaluation="waits"),
     ]
 
 
 def _inbox(counts: dict[str, int]) -> list[Row]:
-    labels = dict(InboxItem.Reason.choices)
     return [
-        _row(labels.get(reason, reason), count, "outcomes_inboxitem", reason__exact=reason)
+        _row(IN_WORDS[reason], count, "outcomes_inboxitem", reason__exact=reason)
         for reason, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     ]
 
 
 def _invoices(row: dict[str, Any]) -> dict[str, Any]:
-    url = listed("invoicing_invoice", status__exact=row["status"], currency=row["currency"])
+    url = listed("invoicing_invoice", status__exact=row["status"], currency=row["currency"], test="no")
     return row | {
         "label": row["status"].capitalize(),
         "url": url,
         "total": grouped(row["total"]),
         "overdue_total": grouped(row["overdue_total"]),
-        "overdue_url": listed("invoicing_invoice", overdue="yes", currency=row["currency"]),
+        "overdue_url": listed("invoicing_invoice", overdue="yes", currency=row["currency"], test="no"),
     }
 
 
@@ -262,22 +263,30 @@ AUDIT_IS_OLD = timedelta(hours=36)
 
 def _health(data: dict[str, Any], audit: Figures | None, now: datetime) -> list[Health]:
     hooks, stripe = data["webhooks"], data["stripe"]
-    failing = hooks["failing"] + hooks["disabled"]
+    failing, parked = hooks["failing"] + hooks["disabled"], data["decisions"]["stripe_parked"]
     found = [
         Health(
             "Webhooks",
             not failing,
-            f"{failing} endpoints fail or are disabled" if failing else f"{hooks['waiting']:,} messages wait",
-            listed("webhooks_endpoint"),
+            _say(failing, "endpoint fails or is disabled", "endpoints fail or are disabled")
+            if failing
+            else _say(hooks["waiting"], "message waits", "messages wait"),
+            listed("webhooks_endpoint") if failing else listed("webhooks_delivery", status__exact="waiting"),
         ),
         Health(
             "Stripe",
-            not data["decisions"]["stripe_parked"],
-            f"{stripe['waiting']:,} operations wait",
-            listed("payments_operation"),
+            not parked,
+            _say(parked, "operation is parked", "operations are parked")
+            if parked
+            else _say(stripe["waiting"], "operation waits", "operations wait"),
+            listed("payments_operation", status__exact="parked" if parked else "waiting"),
         ),
     ]
     return [_audited(audit, now), *found]
+
+
+def _say(count: int, one: str, more: str) -> str:
+    return f"{count:,} {one if count == 1 else more}"
 
 
 def _audited(audit: Figures | None, now: datetime) -> Health:

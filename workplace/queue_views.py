@@ -242,6 +242,8 @@ def _tell(request: HttpRequest, rows: Sequence[Any], decision: Decision) -> None
     left = sum(counts.get(kind.slug, 0) for kind in queue.chosen)
     many = f"{len(rows)} items" if len(rows) > 1 else "done"
     rest = f"{left:,} more wait{'s' if left == 1 else ''}" if left else "Nothing more waits"
+    if not left and len(queue.chosen) == 1:
+        rest = "Nothing more of this kind waits"
     messages.success(request, f"{decision.verb}: {many}. {rest}.")
 
 

@@ -72,7 +72,7 @@ class WaitSerializer(serializers.Serializer):
     until = serializers.DateTimeField(allow_null=True)
 
 
-class LateEvidenceSerializer(serializers.Serializer):
+class UndoneBySerializer(serializers.Serializer):
     event = serializers.CharField(allow_null=True)
     effect = serializers.CharField()
     replaced_by = serializers.ListField(child=serializers.CharField(), help_text="Outcomes that took its place.")
@@ -90,7 +90,7 @@ class ExplanationSerializer(serializers.Serializer):
     summary = serializers.CharField(help_text="All of it in plain English.")
     clauses = ClauseSerializer(many=True)
     waits_for = WaitSerializer(many=True)
-    late_evidence = LateEvidenceSerializer(allow_null=True, help_text="What undid an outcome after it was booked.")
+    late_evidence = UndoneBySerializer(allow_null=True, help_text="What undid an outcome after it was booked.")
     events = DecidingEventSerializer(many=True, help_text="The deciding events, in the order in which they happened.")
     journal = JournalSerializer(many=True)
     agrees = serializers.BooleanField(help_text="False: the events do not give what is booked; run the audit.")

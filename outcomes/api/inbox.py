@@ -101,11 +101,11 @@ class RetryRequest(Selection):
     )
 
 
-class DismissRequest(Selection):
+class InboxDismissRequest(Selection):
     note = TextField(max_length=1000, help_text="Why nothing will come of them.")
 
 
-class NoteRequest(StrictSerializer):
+class InboxNoteRequest(StrictSerializer):
     note = TextField(max_length=1000, help_text="Why nothing will come of it.")
 
 
@@ -181,12 +181,14 @@ class InboxRetry(ApiView):
 
 
 class InboxDismiss(ApiView):
-    @extend_schema(summary="Dismiss from the inbox", request=DismissRequest, responses=DismissAnswer, tags=["events"])
+    @extend_schema(
+        summary="Dismiss from the inbox", request=InboxDismissRequest, responses=DismissAnswer, tags=["events"]
+    )
     def post(self, request: Request) -> Response:
         """Say that nothing will come of waiting items, and why: up to 5,000 a request. They stay readable. While
         `remaining` is not 0, send the request again.
         """
-        wanted = _read(DismissRequest, request)
+        wanted = _read(InboxDismissRequest, request)
         items = _selected(wanted)
         count = inbox.dismiss(items, now=timezone.now(), note=wanted["note"], by=caller(request), limit=inbox.AT_ONCE)
         return Response({"dismissed": count, "remaining": items.count()})
@@ -206,11 +208,14 @@ class InboxItemRetry(ApiView):
 
 class InboxItemDismiss(ApiView):
     @extend_schema(
-        summary="Dismiss one inbox item", request=NoteRequest, responses={200: InboxItemSerializer}, tags=["events"]
+        summary="Dismiss one inbox item",
+        request=InboxNoteRequest,
+        responses={200: InboxItemSerializer},
+        tags=["events"],
     )
     def post(self, request: Request, item_id: str) -> Response:
         """Say that nothing will come of it, and why; it stays readable."""
-        note = _read(NoteRequest, request)["note"]
+        note = _read(InboxNoteRequest, request)["note"]
         item = _find(item_id)
         return _handled(
             item, inbox.dismiss(inbox.waiting(ids=[item.id]), now=timezone.now(), note=note, by=caller(request))

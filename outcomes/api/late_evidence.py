@@ -51,7 +51,7 @@ class LateEvidenceSerializer(serializers.Serializer):
     note = serializers.CharField(allow_null=True)
 
 
-class NoteRequest(StrictSerializer):
+class LateEvidenceNoteRequest(StrictSerializer):
     note = TextField(max_length=1000, help_text="Why.")
 
 
@@ -75,7 +75,10 @@ class LateEvidenceDetail(ApiView):
 
 class LateEvidenceAccept(ApiView):
     @extend_schema(
-        summary="Accept late evidence", request=NoteRequest, responses={200: LateEvidenceSerializer}, tags=["outcomes"]
+        summary="Accept late evidence",
+        request=LateEvidenceNoteRequest,
+        responses={200: LateEvidenceSerializer},
+        tags=["outcomes"],
     )
     def post(self, request: Request, late_id: str) -> Response:
         """The event joins the facts and what follows is booked: usually the reversal of the outcome it names."""
@@ -84,7 +87,10 @@ class LateEvidenceAccept(ApiView):
 
 class LateEvidenceIgnore(ApiView):
     @extend_schema(
-        summary="Ignore late evidence", request=NoteRequest, responses={200: LateEvidenceSerializer}, tags=["outcomes"]
+        summary="Ignore late evidence",
+        request=LateEvidenceNoteRequest,
+        responses={200: LateEvidenceSerializer},
+        tags=["outcomes"],
     )
     def post(self, request: Request, late_id: str) -> Response:
         """The event stays left out for good; what is booked stands."""
@@ -92,7 +98,7 @@ class LateEvidenceIgnore(ApiView):
 
 
 def _decide(request: Request, late_id: str, decide: Callable[..., LateEvidence]) -> Response:
-    body = NoteRequest(data=request.data)
+    body = LateEvidenceNoteRequest(data=request.data)
     body.is_valid(raise_exception=True)
     try:
         decide(

@@ -15,6 +15,7 @@ from contracts.models import Contract, ContractVersion, Customer, RateCard
 from outcomes import imports, inbox
 from outcomes.evaluation import evaluate_waiting
 from outcomes.models import ArchivedMonth, Backfill, Event, Import, InboxItem, Journal, LateEvidence, Outcome
+from outcomes.queries import events_of
 from settlement.sweep import settle_due
 from tests.outcomes import factories
 from tests.outcomes.factories import START, send
@@ -89,6 +90,22 @@ def test_lists_and_details_open_for_every_row(admin: Client, model: Any) -> None
         detail = admin.get(url(model, "change", row.pk))
         assert detail.status_code == 200
         assert b"<b>closed</b>" not in detail.content
+
+
+def test_an_event_tells_what_became_of_it(admin: Client) -> None:
+    send([{"id": "odd", "type": "unheard", "customer": "acme", "time": START}], now=NOW)
+    page = admin.get(url(Event, "change", Event.objects.get(event_id="odd").pk))
+    assert "It waits to be evaluated." in page.content.decode()
+    evaluate_waiting(NOW)
+    page = admin.get(url(Event, "change", Event.objects.get(event_id="odd").pk))
+    assert "no condition for this customer hears of unheard" in page.content.decode()
+    row = Outcome.objects.filter(state="confirmed").first()
+    assert row is not None
+    event = events_of(row)[0]
+    text = admin.get(url(Event, "change", event.pk)).content.decode()
+    assert url(Outcome, "change", row.pk) in text and row.subject.key in text
+    keyless = InboxItem.objects.get(event_id="keyless")
+    assert url(InboxItem, "change", keyless.pk) in admin.get(url(Event, "change", keyless.event_seq)).content.decode()
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -174,8 +191,16 @@ def test_the_list_shows_what_waits_with_counts_by_reason(admin: Client) -> None:
         for status in ("waiting", "dismissed", "resolved", "all")
     }
     assert counts == {"waiting": 2, "dismissed": 1, "resolved": 0, "all": 3}
+    text = page.content.decode()
+    assert "Key not found" in text and "MISSING_KEY" not in text.upper().replace("REASON=MISSING_KEY", "").replace(
+        "EXACT=MISSING_KEY", ""
+    )
+    received = InboxItem.objects.latest("id").received_at
+    assert f"{received:%Y-%m-%d %H:%M} UTC" in text
     inbox.dismiss(inbox.waiting(), now=NOW)
-    assert "Nothing waits" in admin.get(url(InboxItem, "changelist")).content.decode()
+    text = admin.get(url(InboxItem, "changelist"), {"status": "resolved"}).content.decode()
+    assert "Nothing waits" in text and "Nothing fits what the list is narrowed to" in text
+    assert "no test clocks" in admin.get("/admin/contracts/testclock/").content.decode()
 
 
 def test_an_item_shows_the_event_as_sent_and_what_to_do(admin: Client) -> None:
@@ -201,7 +226,7 @@ def test_all_of_a_reason_is_retried_after_a_question_in_portions(admin: Client, 
     path = f"{url(InboxItem, 'retry')}?reason=unknown_customer"
     text = admin.get(path).content.decode()
     assert "Retry 5 events?" in text
-    assert "5 unknown_customer: Create the customer" in text
+    assert "5 × Unknown customer: Create the customer" in text
     assert not Event.objects.filter(customer__key="globex").exists()
     monkeypatch.setattr(inbox, "AT_ONCE", 3)
     response = admin.post(path)

@@ -167,6 +167,23 @@ def test_an_action_on_chosen_rows_carries_them_along(invoice: Invoice) -> None:
         assert asks(client.post(address, {"action": ["", "void_chosen"], "index": "1"}))
 
 
+def test_a_file_does_not_leave_the_browser_on_the_question(invoice: Invoice, settings: Any) -> None:
+    page = f"{reverse('admin:invoicing_invoice_changelist')}?status__exact=issued"
+    with freezegun.freeze_time(NOON) as clock:
+        client = by_password(person("fay", "finance"))
+        clock.tick(LATER)
+        address = reverse("export_invoicing_invoice") + "?status__exact=issued"
+        answer = client.post(address)
+        assert asks(answer) and f'href="{address}"' in answer.content.decode(), "the way back has its filters"
+        answer = client.post(address, {"proof": PASSWORD}, follow=True)
+        # The list asks for the file by itself, once.
+        assert answer.redirect_chain[-1][0] == page and "data-asked" in answer.content.decode()
+        assert client.post(address)["Content-Type"].startswith("text/csv")
+        assert "data-asked" not in client.get(page).content.decode()
+        settings.STAFF_PROOF_MINUTES = 0
+        assert client.post(address, {"proof": PASSWORD})["Content-Type"].startswith("text/csv")
+
+
 def test_a_form_of_many_inputs_carries_all(world: World) -> None:
     world.customer()
     data = {

@@ -207,6 +207,18 @@ def test_nothing_is_open_to_who_is_not_signed_in_or_no_staff() -> None:
                 assert answer.status_code == 302 and answer.url.startswith("/admin/login/"), (name, answer)
 
 
+def test_a_refusal_is_a_page_of_the_admin() -> None:
+    viewer = client_of("viewer")
+    for address, status, said in (
+        ("/admin/auth/user/", 403, "Not for your role"),
+        ("/admin/nothing/", 404, "There is no such page"),
+    ):
+        answer = viewer.get(address)
+        assert answer.status_code == status and said in answer.content.decode()
+        assert "Review queue" in answer.content.decode(), "its menu"
+    assert b"Review queue" not in Client().get("/portal/nothing/").content
+
+
 # --- Roles ------------------------------------------------------------------------------------------------------------
 
 

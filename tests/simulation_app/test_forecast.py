@@ -23,6 +23,7 @@ from outcomes.evaluation import evaluate_waiting
 from outcomes.models import Outcome
 from settlement import disputes, holds
 from settlement.sweep import settle_due
+from simulation import forecast_page
 from simulation.domain.survival import LifeTable
 from simulation.forecast import Forecast, forecast, forecast_json, past_of_everybody
 from tests.access.conftest import Api
@@ -84,7 +85,9 @@ def test_by_hand(world: World) -> None:
     assert row["by_age"][0]["rate"] == {"low": "0.5020", "expected": "0.6000", "high": "0.6906"}
 
 
-def test_the_page_adds_up_what_is_told_of_each(world: World, admin_client: Client) -> None:
+def test_the_page_adds_up_what_is_told_of_each(
+    world: World, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = "/admin/simulation/simulation/forecast/"
     assert "No customer has a contract now" in admin_client.get(page).content.decode()
     for n, key in enumerate(("acme", "globex"), start=1):
@@ -92,11 +95,15 @@ def test_the_page_adds_up_what_is_told_of_each(world: World, admin_client: Clien
         kept(deal, "ticket", 25)
         lost(deal, "ticket", 5 * n, 3)
         deal.settled("ticket", n, at("2026-03-10"))
-        deal.provisional("ticket", 3, NOW + timedelta(hours=36))
+        deal.provisional("ticket", 2 + n, NOW + timedelta(hours=36))
     with freeze_time(NOW):
         shown = admin_client.get(page)
         one = admin_client.get(page, {"customer": "globex"})
         nobody = admin_client.get(page, {"customer": "nobody"})
+        monkeypatch.setattr(forecast_page, "MOST", 1)
+        first = admin_client.get(page)
+    assert [row["customer"] for row in first.context["customers"]] == ["globex"], "more of it is in its window"
+    assert "Of the 1 customer with the most outcomes in their window; 1 other is left out" in first.content.decode()
     each = [told("acme"), told("globex")]
     [total] = shown.context["totals"]
     for name in ("confirmed", "low", "expected", "high", "if_all_confirmed"):

@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import freezegun
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
@@ -41,6 +42,7 @@ def busy(world: World) -> World:
     tester = world.customer("tester", test_clock=create_clock(now=NOW, wall=BEFORE))
     world.contract(tester)
     world.outcomes(tester, 50, APRIL)
+    world.outcomes(tester, 3, NOW + timedelta(hours=5), state="provisional", met=APRIL)
     InboxItem.objects.create(seq=1, body="{}", reason="too_old", message="", received_at=BEFORE)
     return world
 
@@ -136,8 +138,18 @@ def test_the_page(busy: World, staff: Client, django_assert_max_num_queries: Any
 
 
 def test_every_link_leads_somewhere(busy: World, staff: Client) -> None:
-    """Also those that a quiet day does not show."""
-    many = figures.operations(NOW)
+    """Also those that a quiet day does not show; and to as many rows as the figure says."""
+    staff.get("/admin/")  # loads what must not be loaded while time is frozen
+    for now in (NOW, timezone.now()):  # due within a day, and long due
+        with freezegun.freeze_time(now):
+            staff.force_login(User.objects.get())
+            for row in front._backlog(figures.operations(now)["backlog"]):
+                assert staff.get(row.url).context["cl"].result_count == row.count, (now, row)
+    staff.force_login(User.objects.get())
+    billing.run(now=timezone.now())  # the tester's, too
+    many = figures.operations(timezone.now())
+    for row in many["invoices"]:
+        assert staff.get(front._invoices(row)["url"]).context["cl"].result_count == row["count"]
     many["decisions"] = dict.fromkeys(many["decisions"], 1)
     figures.refresh("operations", lambda now: many, now=NOW)
     page = staff.get("/admin/").content.decode()
@@ -170,6 +182,11 @@ def test_the_audit_of_the_night_is_shown(committed: None, client: Client) -> Non
     assert (kept.data["broken"], kept.data["invariants"] > 8) == ([], True)
     figures.refresh("audit", lambda now: {"invariants": 9, "broken": [], "warnings": 0}, now=NOW)
     assert "has not run since, though it should each night" in client.get("/admin/").content.decode()
+    quiet = figures.operations(NOW)
+    for failing, said in enumerate(("0 operations wait", "1 operation is parked", "2 endpoints fail")):
+        parked = failing
+        quiet["decisions"]["stripe_parked"], quiet["webhooks"]["failing"] = parked, failing
+        assert said in " ".join(one.says for one in front._health(quiet, None, NOW))
     figures.refresh("audit", lambda now: {"invariants": 9, "broken": ["billed"], "warnings": 0}, now=NOW)
     assert "does not hold: billed" in client.get("/admin/").content.decode()
 
@@ -216,6 +233,8 @@ def test_nobody_waits_for_what_takes_long(busy: World, staff: Client, monkeypatc
     refresh()
     assert "Running periods of 1 customer<" in staff.get("/admin/").content.decode()
     Figures.objects.filter(kind="revenue").update(milliseconds=60_000)
+    made_at = Figures.objects.get(kind="revenue").made_at
     answer = staff.post("/admin/refresh", follow=True).content.decode()
     assert "within five minutes" in answer
+    assert Figures.objects.get(kind="revenue").made_at == made_at, "what is shown is as of then"
     assert figures.is_stale("revenue", now=timezone.now()) and not figures.is_stale("operations", now=timezone.now())

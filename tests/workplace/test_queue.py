@@ -72,12 +72,12 @@ def moves(page: Any) -> list[tuple[str, str, str, str]]:
     return [(one["what"], one["before"], one["after"], one["difference"]) for one in effect.shown]
 
 
-def confirm(client: Client, page: Any, **given: str) -> Any:
+def confirm(client: Client, page: Any, *, query: str = "", **given: str) -> Any:
     """Press the button of a page that shows what a decision moves."""
     shown = page.context["effect"].fingerprint
     decision = page.context["decision"].name
     data = {"decision": decision, "reason": "looked into it", "shown": shown, **given}
-    return client.post(page.request["PATH_INFO"], data, follow=True)
+    return client.post(page.request["PATH_INFO"] + query, data, follow=True)
 
 
 def said(page: Any) -> list[str]:
@@ -227,8 +227,8 @@ def test_what_was_invoiced_comes_back_by_a_credit_note(seller: Seller, maria: Cl
         ("all of the period, USD 21.00 of it invoiced", "21.00", "20.00", "-1.00"),
     ]
     assert page.context["effect"].sentences[0] == "USD 1.00 more is given back, by a credit note of the next run."
-    done = confirm(maria, page)
-    assert said(done) == ["Uphold: done. Nothing more waits."]
+    done = confirm(maria, page, query="?kind=dispute")
+    assert said(done) == ["Uphold: done. Nothing more of this kind waits."]
     dispute.refresh_from_db()
     assert (dispute.status, dispute.resolved_by, dispute.note) == ("upheld", "maria", "looked into it")
     assert Outcome.objects.get(pk=dispute.outcome_id).state == "reversed"

@@ -11,6 +11,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from invoicing import billing
+from invoicing.models import Invoice
 from outcomes.models import Outcome
 from settlement import disputes, holds
 from tests.browser import (  # fmt: skip
@@ -123,6 +124,8 @@ def test_pages_to_be_looked_at(new: Open, maria: User, scheme: Any, viewport: An
         "customer": f"/admin/contracts/customer/{outcome.customer_id}/change/",
         "outcome": f"/admin/outcomes/outcome/{outcome.pk}/change/",
         "list": "/admin/outcomes/outcome/?state__exact=provisional",
+        "why": f"/admin/outcomes/outcome/{outcome.pk}/explain_this/",
+        "invoice": f"/admin/invoicing/invoice/{Invoice.objects.get().pk}/change/",
     }.items():
         page.goto(address)
         if name == "outcome":

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
@@ -21,12 +20,6 @@ from workplace import search
 pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def fresh() -> None:
-    """unfold remembers what it found for somebody for five minutes."""
-    cache.clear()
 
 
 @pytest.fixture
@@ -67,6 +60,9 @@ def test_what_is_typed_leads_there(acme: Customer) -> None:
         "evt-1": Event.objects.get(),
     }.items():
         assert page(row) in asked(viewer, term).values(), term
+    Customer.objects.filter(pk=acme.pk).update(key="acme-Bonn")
+    assert "acme-Bonn" in asked(viewer, "acme"), "kept of before"
+    assert asked(viewer, "review q") == {"Review queue": reverse("admin_queue")}
     for nothing in ("nobody", "x" * 300, "inv_zzz", "out_01jb3z9k7qe8tv6d0n4r2m5xwa", "%%", "_%", "\x00acme"):
         assert asked(viewer, nothing) == {}, nothing
 

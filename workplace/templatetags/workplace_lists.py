@@ -12,6 +12,7 @@ register = template.Library()
 def list_tools(context: Any, cl: Any) -> dict[str, Any]:
     """One query. ``cl`` is the list, as Django's templates have it."""
     # Here, as template tags are loaded before admins can be.
+    from access.proof import ASKED_FILE
     from workplace import saved_filters
     from workplace.exporting import address_name
 
@@ -33,6 +34,11 @@ def list_tools(context: Any, cl: Any) -> dict[str, Any]:
         for found in saved_filters.seen_by(request.user, model).select_related("user")
     ]
     export = reverse(address_name(model))
+    if query:
+        export = f"{export}?{query}"
+    asked = request.session.get(ASKED_FILE) == export
+    if asked:
+        del request.session[ASKED_FILE]
     return {
         "shown": True,
         "csrf_token": context.get("csrf_token"),
@@ -40,5 +46,6 @@ def list_tools(context: Any, cl: Any) -> dict[str, Any]:
         "query": query,
         "model": model._meta.label_lower,
         "save": reverse("saved_filters_save"),
-        "export": f"{export}?{query}" if query else export,
+        "export": export,
+        "asked": asked,
     }
