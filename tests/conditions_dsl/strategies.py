@@ -1,4 +1,7 @@
-"""Generated conditions (in JSON form) and events, small enough to collide often."""
+"""Generated conditions (in JSON form) and events, small enough to collide often.
+
+What composites draw from is made once: hypothesis would look through it anew at each draw, which is most of the cost.
+"""
 
 from __future__ import annotations
 
@@ -71,22 +74,30 @@ def joined(leaves, most):
 filters = joined(tests_of(paths.map(lambda path: {"path": path})), 3)
 
 
+one_in_four = st.integers(0, 3).map(lambda number: number == 0)
+prefixes, names = st.sampled_from(["t.", "t.", "job/", "t.x."]), st.sampled_from(NAMES)
+wheres = st.none() | st.none() | filters
+
+
 @st.composite
 def event_terms(draw):
-    wildcard = draw(st.integers(0, 3)) == 0
-    name = draw(st.sampled_from(["t.", "t.", "job/", "t.x."])) if wildcard else draw(st.sampled_from(NAMES))
-    return {"name": name, "wildcard": wildcard, "where": draw(st.none() | st.none() | filters)}
+    wildcard = draw(one_in_four)
+    return {"name": draw(prefixes if wildcard else names), "wildcard": wildcard, "where": draw(wheres)}
 
 
 events_of = event_terms()
 
 
+readings = st.sampled_from(["latest", "first", "highest", "lowest", "total", "average", "number", "distinct"])
+
+
 @st.composite
 def values(draw):
-    reading = draw(st.sampled_from(["latest", "first", "highest", "lowest", "total", "average", "number", "distinct"]))
+    reading = draw(readings)
     return {"reading": reading, "path": None if reading == "number" else draw(paths), "event": draw(events_of)}
 
 
+values_of = values()
 wholes = st.integers(0, 3).map(str)
 flags = st.booleans()
 leaves = st.one_of(
@@ -105,8 +116,8 @@ leaves = st.one_of(
         events_of,
         flags,
     ),
-    tests_of(values().map(lambda value: {"value": value})),
-    tests_of(values().map(lambda value: {"value": value})),
+    tests_of(values_of.map(lambda value: {"value": value})),
+    tests_of(values_of.map(lambda value: {"value": value})),
     st.builds(
         lambda e, d, no: {"kind": "within", "event": e, "duration": d, "reference": {**e, "where": None}, "no": no},
         events_of,
@@ -160,7 +171,7 @@ settles = st.one_of(
     st.builds(
         lambda w, v: {"kind": "at", "window": w, "at_most": None, "value": v},
         st.none() | st.sampled_from(DURATIONS),
-        values(),
+        values_of,
     ),
 )
 
@@ -172,27 +183,34 @@ def forms(draw):
     if naive.holds(bill, [], []):
         guard = {"kind": "seen", "event": {"name": "a", "wildcard": False, "where": None}, "no": False, "ever": False}
         bill = {"kind": "and", "of": [guard, bill]}
-    few = st.lists(nodes, max_size=2)
-    names = draw(st.lists(st.sampled_from(["size", "number", "x-1", "per"]), max_size=3, unique=True))
     return {
-        "outcome": draw(st.sampled_from(["x", "resolved_ticket", "per", "a-b_9"])),
-        "title": draw(st.none() | st.sampled_from(["Title", 'Süß "quoted"', "\U0001f600"])),
-        "per": draw(st.lists(st.lists(paths, min_size=1, max_size=2), min_size=1, max_size=2)),
+        "outcome": draw(slugs),
+        "title": draw(titles),
+        "per": draw(keys),
         "bill_when": bill,
         "void_when": draw(few),
-        "credit": [{"within": draw(st.sampled_from(DURATIONS)), "when": node} for node in draw(few)],
+        "credit": [{"within": draw(durations), "when": node} for node in draw(few)],
         "settle": draw(settles),
-        "settle_early_when": draw(st.none() | nodes),
-        "expire_after": draw(st.none() | st.sampled_from(DURATIONS)),
-        "quantity": draw(st.none() | st.sampled_from(["0", "2", "2.5"]).map(lambda n: {"number": n}) | values()),
-        "amount": draw(st.none() | values()),
-        "dimensions": [{"name": name, **draw(dimension_values)} for name in names],
-        "repeat_when": draw(st.none() | nodes),
+        "settle_early_when": draw(perhaps),
+        "expire_after": draw(perhaps_durations),
+        "quantity": draw(quantities),
+        "amount": draw(amounts),
+        "dimensions": [{"name": name, **draw(dimension_values)} for name in draw(dimension_names)],
+        "repeat_when": draw(perhaps),
     }
 
 
+slugs = st.sampled_from(["x", "resolved_ticket", "per", "a-b_9"])
+titles = st.none() | st.sampled_from(["Title", 'Süß "quoted"', "\U0001f600"])
+keys = st.lists(st.lists(paths, min_size=1, max_size=2), min_size=1, max_size=2)
+few, perhaps = st.lists(nodes, max_size=2), st.none() | nodes
+durations = st.sampled_from(DURATIONS)
+perhaps_durations = st.none() | durations
+quantities = st.none() | st.sampled_from(["0", "2", "2.5"]).map(lambda n: {"number": n}) | values_of
+amounts = st.none() | values_of
+dimension_names = st.lists(st.sampled_from(["size", "number", "x-1", "per"]), max_size=3, unique=True)
 dimension_values = st.one_of(
-    values().map(lambda value: {"value": value}),
+    values_of.map(lambda value: {"value": value}),
     st.builds(
         lambda choices, otherwise: {"choices": choices, "otherwise": otherwise},
         st.lists(
@@ -219,17 +237,18 @@ anything = st.one_of(
 )
 
 
+data_keys = st.lists(st.sampled_from(["p", "q", "number", "tags", "2fa", "0", "deep", "items", "odd key"]), unique=True)
+items = st.lists(st.one_of(scalars, scalars.map(lambda v: {"sku": v})), max_size=3)
+
+
 @st.composite
 def data(draw):
-    keys = draw(
-        st.lists(st.sampled_from(["p", "q", "number", "tags", "2fa", "0", "deep", "items", "odd key"]), unique=True)
-    )
     out = {}
-    for key in keys:
+    for key in draw(data_keys):
         if key == "deep":
             out[key] = {"n": draw(anything)}
         elif key == "items":
-            out[key] = draw(st.lists(st.one_of(scalars, scalars.map(lambda v: {"sku": v})), max_size=3))
+            out[key] = draw(items)
         elif key == "odd key":
             out[key] = {"v": draw(anything)}
         else:
@@ -237,13 +256,16 @@ def data(draw):
     return out
 
 
+data_of = data()
+event_types = st.sampled_from([*NAMES, "t.", "job/", "other"])
+steps = {most: st.lists(st.sampled_from([0, 0, 1, 60, 3_600, 86_400]), max_size=most) for most in (3, 8)}
+
+
 @st.composite
 def event_lists(draw, most=8):
     """Events in order of (time, seq), ties of time among them."""
-    steps = draw(st.lists(st.sampled_from([0, 0, 1, 60, 3_600, 86_400]), max_size=most))
     clock, out = 1_580_000_000, []
-    for seq, step in enumerate(steps):
+    for seq, step in enumerate(draw(steps[most])):
         clock += step
-        kind = draw(st.sampled_from([*NAMES, "t.", "job/", "other"]))
-        out.append(Event(f"e{seq}", kind, clock * 1_000_000, seq, draw(data())))
+        out.append(Event(f"e{seq}", draw(event_types), clock * 1_000_000, seq, draw(data_of)))
     return out

@@ -18,7 +18,7 @@ from . import naive, strategies
 
 SCOPES = ("attempt", "void", "after", "history")
 # DSL_EXAMPLES=20000 for a long night.
-EXAMPLES = int(os.environ.get("DSL_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("DSL_EXAMPLES", "80"))
 
 
 def many(share=1.0):

@@ -91,15 +91,24 @@ def test_a_card_is_previewed_with_its_curve_and_saved(admin: Client, price: dict
     assert "in force says this already" in complaints(admin.post(reverse(ADD_CARD), body))[""]
 
 
-@pytest.mark.parametrize(
-    ("price", "place", "code"), [one for one in REFUSED if one[2] not in ("invalid_choice", "unknown_field")]
-)
-def test_what_is_refused_stands_at_its_input(admin: Client, price: dict[str, Any], place: str, code: str) -> None:
-    body = {**CARD, **inputs({"model": "free", "match": {"priority": "low"}}), **inputs(price, 5)}
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_what_is_refused_stands_at_its_input(admin: Client, unreadable: bool) -> None:
+    """All of it in one form, each in a row of its own; what is no number at all is told before anything else is."""
+    listed = [
+        one
+        for one in REFUSED
+        if one[2] not in ("invalid_choice", "unknown_field")
+        and (one[2] in ("invalid", "max_decimal_places")) == unreadable
+    ]
+    body = {**CARD, **inputs({"model": "free", "match": {"priority": "low"}})}
+    for number, (price, _, _) in enumerate(listed, start=5):
+        body |= inputs({"match": {"priority": str(number)}, **price}, number)
     found = complaints(admin.post(reverse(ADD_CARD), body))
-    wanted = "prices-5-" + place.replace("[", "-").replace("].", "-")
-    row = "prices-5" if place == "tiers" else wanted  # tiers themselves are no input
-    assert row in found or (code == "required" and wanted.rpartition("-")[0] in found), (found, wanted)
+    for number, (_, place, code) in enumerate(listed, start=5):
+        wanted = f"prices-{number}-" + place.replace("[", "-").replace("].", "-")
+        row = f"prices-{number}" if place == "tiers" else wanted  # tiers themselves are no input
+        assert row in found or (code == "required" and wanted.rpartition("-")[0] in found), (found, wanted)
+    assert not [name for name in found if name.startswith("prices-0")]
     assert not RateCard.objects.exists()
 
 

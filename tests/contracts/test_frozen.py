@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -52,18 +53,21 @@ def refused(call: Callable[[], Any], saying: str) -> None:
     assert isinstance(refusal.value, IntegrityError)
 
 
-def columns(model: type[models.Model]) -> list[str]:
-    return [field.column for field in model._meta.concrete_fields]
-
-
-EVERY_COLUMN = [(model, column) for model in (*TERMS, *PARENTS) for column in columns(model)]
-
-
-@pytest.mark.parametrize(("model", "column"), EVERY_COLUMN, ids=[f"{m.__name__}.{c}" for m, c in EVERY_COLUMN])
-def test_no_column_of_agreed_terms_changes(agreed: Contract, model: Any, column: str) -> None:
+@pytest.mark.parametrize("model", [*TERMS, *PARENTS])
+def test_no_column_of_agreed_terms_changes(agreed: Contract, model: Any) -> None:
     """But for the end of a contract: each column set to another value of its type is refused."""
-    field = next(one for one in model._meta.concrete_fields if one.column == column)
-    target = field.target_field if field.is_relation else field
+    for field in model._meta.concrete_fields:
+        change = partial(_change, model, field)
+        if (model, field.column) == (Contract, "ends_at"):
+            with transaction.atomic():
+                change()
+                transaction.set_rollback(True)
+        else:
+            refused(change, "never change|is said when it is made")
+
+
+def _change(model: type[models.Model], field: Any) -> None:
+    column, target = field.column, field.target_field if field.is_relation else field
     changed = {
         models.DateTimeField: f"coalesce(\"{column}\", now()) + interval '1 day'",
         models.JSONField: "'{\"1\": 60}'",
@@ -74,16 +78,9 @@ def test_no_column_of_agreed_terms_changes(agreed: Contract, model: Any, column:
     if value is None and isinstance(target, (models.CharField, models.TextField)):
         value = "'EUR'"
     value = value or f'coalesce("{column}", 0) + 1'
-
-    def change() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f'UPDATE {model._meta.db_table} SET "{column}" = {value}')
-            assert cursor.rowcount > 0
-
-    if (model, column) == (Contract, "ends_at"):
-        change()
-    else:
-        refused(change, "never change|is said when it is made")
+    with connection.cursor() as cursor:
+        cursor.execute(f'UPDATE {model._meta.db_table} SET "{column}" = {value}')
+        assert cursor.rowcount > 0
 
 
 @pytest.mark.parametrize("model", [*TERMS, *PARENTS])
@@ -232,7 +229,7 @@ def test_a_version_that_another_transaction_is_making_is_not_seen(in_use: Contra
         )
         other = Other(lambda: _add_price(rate_card_version_id=version.pk))
         other.start()
-        other.join(20)
+        other.join(60)
         assert not other.is_alive()
     assert isinstance(other.result, IntegrityError)
     assert version.prices.count() == 0

@@ -141,7 +141,7 @@ def test_many_versions_at_once_are_numbered_without_gaps() -> None:
     for other in others:
         other.start()
     for other in others:
-        other.join(20)
+        other.join(60)
     assert not [other.result for other in others if isinstance(other.result, Exception)]
     assert sorted(ConditionVersion.objects.values_list("number", flat=True)) == list(range(1, 10))
 

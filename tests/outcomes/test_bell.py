@@ -25,7 +25,7 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], list[int]]
 
     def wait(n: int) -> list[int]:
         with changed:
-            assert changed.wait_for(lambda: len(calls) >= n, timeout=30), calls
+            assert changed.wait_for(lambda: len(calls) >= n, timeout=60), calls
         return calls
 
     yield wait

@@ -18,7 +18,7 @@ from outcomes.explaining import explain_outcome, explanation_json
 from outcomes.models import Outcome
 from tests.outcomes import law, test_law_seeds
 
-SEEDS = int(os.environ.get("EXPLAIN_SEEDS", "6"))
+SEEDS = int(os.environ.get("EXPLAIN_SEEDS", "3"))
 # Seeds whose stories reach what is rare; where a change of the stories moves that, others are to be chosen.
 RARE = {
     5: {"confirmed clock", "missed clock", "void event", "reversed event"},

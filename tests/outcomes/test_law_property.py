@@ -28,13 +28,30 @@ CONTRACTS = st.dictionaries(
 CUSTOMERS = st.fixed_dictionaries({key: st.sampled_from([0, 0, 3600, 200_000]) for key in ("acme", "globex")})
 
 
+# Made once: see `tests/conditions_dsl/strategies.py`.
+ONE_OR_TWO, FORMS = st.integers(1, 2), strategies.forms()
+HOUR = st.integers(0, 90).map(lambda n: law.START + timedelta(hours=n))
+LIMITS = st.dictionaries(
+    st.sampled_from(SLUGS),
+    st.fixed_dictionaries({"acme": st.none()}, optional={"globex": st.none() | HOUR}),
+    max_size=1,
+)
+PINS = st.dictionaries(
+    st.sampled_from(["acme", "globex"]),
+    st.lists(st.tuples(HOUR, st.dictionaries(st.sampled_from(SLUGS), ONE_OR_TWO)), max_size=2),
+    max_size=2,
+)
+STEPS = st.lists(st.sampled_from([0, 0, 60, 3_600, 18_000, 86_400]), min_size=1, max_size=14)
+CUSTOMER, TICKET = st.sampled_from(["acme", "acme", "globex"]), st.sampled_from("AAB")
+
+
 @st.composite
 def conditions(draw: Any) -> list[tuple[str, Any]]:
     """One or two conditions over the same subjects, each in up to two versions."""
     found = []
-    for slug in SLUGS[: draw(st.integers(1, 2))]:
-        for start in [None, law.START + timedelta(hours=40)][: draw(st.integers(1, 2))]:
-            form = draw(strategies.forms()) | {"outcome": slug, "per": [["ticket"]]}
+    for slug in SLUGS[: draw(ONE_OR_TWO)]:
+        for start in [None, law.START + timedelta(hours=40)][: draw(ONE_OR_TWO)]:
+            form = draw(FORMS) | {"outcome": slug, "per": [["ticket"]]}
             found.append((conditions_dsl.format(conditions_dsl.from_json(form)), start))
     return found
 
@@ -42,28 +59,22 @@ def conditions(draw: Any) -> list[tuple[str, Any]]:
 @st.composite
 def own_terms(draw: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Who is limited to what, and who has which version pinned, for conditions that may have two."""
-    hour = st.integers(0, 90).map(lambda n: law.START + timedelta(hours=n))
-    limit = st.fixed_dictionaries({"acme": st.none()}, optional={"globex": st.none() | hour})
-    pins = st.lists(st.tuples(hour, st.dictionaries(st.sampled_from(SLUGS), st.integers(1, 2))), max_size=2)
-    limits = draw(st.dictionaries(st.sampled_from(SLUGS), limit, max_size=1))
-    return limits, draw(st.dictionaries(st.sampled_from(["acme", "globex"]), pins, max_size=2))
+    return draw(LIMITS), draw(PINS)
 
 
 @st.composite
 def events(draw: Any) -> list[dict[str, Any]]:
     """Events of two customers about two tickets, ties of time among them, over some days."""
     clock, found = law.START, []
-    for n, step in enumerate(
-        draw(st.lists(st.sampled_from([0, 0, 60, 3_600, 18_000, 86_400]), min_size=1, max_size=14))
-    ):
+    for n, step in enumerate(draw(STEPS)):
         clock += timedelta(seconds=step)
         found.append(
             {
                 "id": f"e{n}",
-                "type": draw(st.sampled_from([*strategies.NAMES, "t.", "job/", "other"])),
-                "customer": draw(st.sampled_from(["acme", "acme", "globex"])),
+                "type": draw(strategies.event_types),
+                "customer": draw(CUSTOMER),
                 "time": clock,
-                "data": draw(strategies.data()) | {"ticket": draw(st.sampled_from("AAB"))},
+                "data": draw(strategies.data_of) | {"ticket": draw(TICKET)},
             }
         )
     return found

@@ -13,7 +13,7 @@ import pytest
 
 from tests.outcomes import law
 
-SEEDS = int(os.environ.get("LAW_SEEDS", "10"))
+SEEDS = int(os.environ.get("LAW_SEEDS", "6"))
 
 TYPES = ["closed", "closed", "closed", "paid", "reopened", "escalated", "rated", "reopened.later"]
 BILLS = [

@@ -318,7 +318,7 @@ def test_an_event_that_is_evaluated_while_its_customer_joins_is_heard_of() -> No
         other = Other(lambda: evaluate_waiting(NOW))
         other.start()
         other.wait_until_blocked()  # for the fate of the event's row in `pending`
-    other.join(20)
+    other.join(60)
     assert other.result >= 1
     assert found() == ["globex"]
     assert not Pending.objects.exists()

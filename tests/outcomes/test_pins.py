@@ -436,7 +436,7 @@ def test_a_pin_waits_for_what_is_just_being_evaluated_and_is_refused() -> None:
 def test_a_contract_without_pins_waits_for_nobody() -> None:
     waiting_event()
     with uncommitted(lambda: evaluate_batch(NOW)), connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '5s'")
+        cursor.execute("SET lock_timeout = '60s'")
         agree(None)
     assert versions() == [2]
     assert Customer.objects.count() == 1

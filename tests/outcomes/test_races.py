@@ -1,6 +1,7 @@
 """Several callers at once, each on a connection of its own: what only locks and the order of commits decide."""
 
 import itertools
+import os
 import random
 import threading
 from collections import Counter
@@ -29,6 +30,8 @@ from tests.outcomes.test_lifecycle import TICKET
 pytestmark = pytest.mark.usefixtures("committed")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = START + 20 * DAY
+# LAW_SEEDS=100 races more often.
+SEEDS = int(os.environ.get("LAW_SEEDS", "6"))
 
 
 def event(
@@ -42,7 +45,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
     barrier = threading.Barrier(len(calls))
 
     def wait_then(call: Callable[[], Any]) -> Any:
-        barrier.wait(20)
+        barrier.wait(60)
         return call()
 
     others = [Other(lambda call=call: wait_then(call)) for call in calls]  # type: ignore[misc]
@@ -68,16 +71,16 @@ def uncommitted(call: Callable[[], Any]) -> Iterator[Callable[[], None]]:
         with transaction.atomic():
             call()
             made.set()
-            assert go_on.wait(30)
+            assert go_on.wait(60)
 
     def end() -> None:
         go_on.set()
-        other.join(30)
+        other.join(60)
 
     other = Other(make_and_wait)
     other.start()
     try:
-        assert made.wait(30), other.result
+        assert made.wait(60), other.result
         yield end
     finally:
         end()
@@ -167,7 +170,7 @@ def test_two_batches_of_one_import_do_not_wait_for_each_other() -> None:
     factories.customer()
     opened = imports.open_import(now=NOW)
     with uncommitted(lambda: send([event("e1")], now=NOW, import_id=opened.id)), connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '5s'")
+        cursor.execute("SET lock_timeout = '60s'")
         factories.customer("globex")
         send([event("e2", customer="globex")], now=NOW, import_id=opened.id)
     assert ImportCustomer.objects.count() == 2
@@ -258,7 +261,7 @@ def test_a_database_that_is_away_is_an_error(tmp_path: Any, monkeypatch: pytest.
 # --- settlement -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_sweep_against_evaluation_leaves_one_end_and_an_unbroken_journal(seed: int, monkeypatch: Any) -> None:
     """Each ticket is due, and an event from before its due instant arrives while sweeps run. Whoever comes first, the
     journal goes on from where it was, and the net is what in-order arrival would have billed.
@@ -320,7 +323,7 @@ def test_sweeps_at_once_book_each_outcome_once(monkeypatch: pytest.MonkeyPatch) 
         chain(outcome)
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_an_event_accepted_before_the_sweep_began_wins(seed: int, monkeypatch: Any) -> None:
     """Every ticket is due, and what follows is accepted and waits. Sweeps and evaluations run against each other: no
     ticket is confirmed that its events leave unbilled, and each change is booked once.
@@ -329,7 +332,7 @@ def test_an_event_accepted_before_the_sweep_began_wins(seed: int, monkeypatch: A
     monkeypatch.setattr("settlement.sweep.BATCH", chance.choice([1, 3, 1000]))
     factories.condition(TICKET)
     customers = [factories.customer(f"c{n}").key for n in range(3)]
-    tickets = {f"T{n}": chance.choice(customers) for n in range(15)}
+    tickets = {f"T{n}": chance.choice(customers) for n in range(SEEDS)}
     send([event(ticket, customer=customer, ticket=ticket) for ticket, customer in tickets.items()], now=NOW)
     evaluate_waiting(NOW)
     tick = 1 / 3600e6
@@ -365,7 +368,7 @@ def test_an_event_accepted_before_the_sweep_began_wins(seed: int, monkeypatch: A
         assert chain(Outcome.objects.get(subject__key=ticket)) == ["open", "provisional", *follows[follow]], follow
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_sweeps_at_once_book_the_attempts_of_a_subject_in_their_order(seed: int, monkeypatch: Any) -> None:
     """Charged, taken back and charged again before any sweep came by, then booked up to anywhere: however the sweeps
     share the rows of a subject, never are two of its charges confirmed at once, and none stumbles over another.
@@ -479,7 +482,7 @@ def test_a_charge_waits_while_the_reversal_of_the_one_before_is_in_other_hands(
 # --- people's decisions -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_taking_back_against_sweep_and_events_leaves_one_end(seed: int, monkeypatch: Any) -> None:
     """Every ticket is due and is taken back while sweeps run and more events arrive. Whoever comes first: each outcome
     has one end and an unbroken journal, every decision stands, and the audit computes the same.

@@ -36,7 +36,7 @@ class Gate:
 
     def __call__(self, items: Any, **options: Any) -> Any:
         self.sizes.append(len(items))
-        assert self.open.wait(30)
+        assert self.open.wait(60)
         if self.fail is not None and len(items) > 1:
             raise self.fail("together is too much")
         return accept(items, **options)

@@ -461,7 +461,7 @@ def test_a_contract_waits_for_what_is_just_being_met_and_is_refused() -> None:
 def test_a_contract_without_windows_waits_for_nobody() -> None:
     waiting_event()
     with uncommitted(lambda: evaluate_batch(START)), connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '5s'")
+        cursor.execute("SET lock_timeout = '60s'")
         create_contract(fields({}), now=NOW)
     assert Outcome.objects.get().settles_at == START + 5 * HOUR
 
@@ -481,7 +481,7 @@ def test_evaluation_passes_over_what_is_held_from_outside_and_waits_only_empty_h
         lock_partition(cursor, held)
         first = Other(lambda: evaluate_batch(START).events)
         first.start()
-        first.join(20)
+        first.join(60)
         assert first.result == len(others)
         second = Other(lambda: evaluate_waiting(START))
         second.start()
@@ -493,13 +493,13 @@ def test_evaluation_passes_over_what_is_held_from_outside_and_waits_only_empty_h
         assert cursor.fetchone() == (0,)
         for partition in others:
             lock_partition(cursor, partition)
-    second.join(20)
+    second.join(60)
     assert second.result == 1
     assert not Pending.objects.exists()
 
 
 @pytest.mark.usefixtures("committed")
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_directory_of_many_windows_against_workers(seed: int, tmp_path: Any, settings: Any) -> None:
     """Nobody is chosen as the victim of a deadlock; who was met first has the condition's window, or nobody has."""
     settings.EVALUATION_BATCH = 7
@@ -510,9 +510,12 @@ def test_a_directory_of_many_windows_against_workers(seed: int, tmp_path: Any, s
     text = "defaults:\n  rate_card: standard\n  starts_at: 2026-01-01\n  settlement_windows: {solved: 9 hours}\n"
     text += "contracts:\n"
     (tmp_path / "contracts.yaml").write_text(text + "".join(f"  - customer: {c.key}\n" for c in customers))
-    for one in customers:
-        for minute in range(5):
-            say("closed", START + minute * HOUR / 60, now=NOW, customer=one.key, ticket=f"T{minute}")
+    events = [
+        {"id": f"e{n}", "type": "closed", "customer": one.key, "time": START + n * HOUR / 60, "data": {"ticket": n}}
+        for one in customers
+        for n in range(5)
+    ]
+    assert {one.status for one in factories.send(events, now=NOW)} == {"accepted"}
 
     def work() -> int:
         done = 0

@@ -1,4 +1,4 @@
-"""The simulator in `make test`: 200 seeds, what they must have met, and bugs that they must find.
+"""The simulator in `make test`: 120 seeds, what they must have met, and bugs that they must find.
 
 SIM_SEEDS=2000 for more of them. A seed that fails is played again by `python -m tests.simulation --seed N --minimise`.
 """
@@ -19,11 +19,12 @@ from tests.simulation import kept, language, model, mutants
 from tests.simulation.run import Played, artefact, play, play_seed, smallest, source
 from tests.simulation.world import World, draw
 
-SEEDS = int(os.environ.get("SIM_SEEDS", "200"))
+SEEDS = int(os.environ.get("SIM_SEEDS", "120"))
 # Few seeds to a test, so that they are shared out among processes.
 CHUNK = 10
 CHUNKS = [range(first, min(first + CHUNK, SEEDS)) for first in range(0, SEEDS, CHUNK)]
-# Each must have happened at least once in 200 seeds: proof that the wind blows. (`--rare` lists how often.)
+# Each must have happened at least once in 120 seeds: proof that the wind blows. (`--rare` lists how often; where a
+# change of the engine moves it behind them, play some more.)
 RARE = (
     # what arrives
     "answered duplicate", "answered id_conflict", "answered unknown_customer", "answered in_future", "answered too_old",
@@ -83,7 +84,7 @@ def test_whatever_happens_it_comes_to_what_the_model_says(seeds: range, shared: 
     assert not failures, "\n\n".join(failures)
     (shared / f"{seeds[0]}.json").write_text(json.dumps(met))
     told = [shared / f"{chunk[0]}.json" for chunk in CHUNKS]
-    if SEEDS >= 200 and all(path.exists() for path in told):
+    if SEEDS >= 120 and all(path.exists() for path in told):
         met = sum((Counter(json.loads(path.read_text())) for path in told), Counter())
         assert [name for name in RARE if not met[name]] == [], f"never met by {SEEDS} seeds"
 
@@ -110,7 +111,7 @@ def test_a_failure_is_made_small_and_can_be_pasted(monkeypatch: pytest.MonkeyPat
     def fails(candidate: World) -> bool:
         return play(candidate).failure.startswith("Violation: booked differs")
 
-    small = smallest(world, fails, tries=25)
+    small = smallest(world, fails, tries=15)
     assert len(small.steps) < len(world.steps) / 2
     pasted: Any = eval(source(small), vars(kept))
     assert fails(pasted)

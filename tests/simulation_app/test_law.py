@@ -40,9 +40,8 @@ from simulation.results import Row
 from simulation.scenario import CADENCE
 from tests.invoicing.conftest import BEFORE, World
 from tests.invoicing.law import END, MONTHS, START, Story, billed
-from tests.outcomes import factories
+from tests.outcomes import factories, test_law_seeds
 from tests.outcomes import law as outcomes_law
-from tests.outcomes.test_law_property import CONTRACTS, CUSTOMERS, conditions, events, own_terms
 
 SEEDS = int(os.environ.get("LAW_SEEDS", "3"))
 DAY = timedelta(days=1)
@@ -102,35 +101,11 @@ def test_what_is_in_force_gives_what_is_booked(committed: None, seed: int, setti
 
 
 def story_of(seed: int, texts: int = 1) -> outcomes_law.Story:
-    """A story of the law's own strategies, the same for the same seed."""
-    from hypothesis import HealthCheck, Phase, given, settings
-    from hypothesis import seed as seeded
-    from hypothesis import strategies as st
-
-    found: list[outcomes_law.Story] = []
-    least = texts
-
-    @seeded(seed)
-    @settings(
-        max_examples=25, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-    )
-    @given(conditions(), CUSTOMERS, st.lists(events(), min_size=3, max_size=6), CONTRACTS, own_terms())
-    def draw(texts: Any, customers: Any, sent: Any, windows: Any, own: Any) -> None:
-        if len(texts) < least:
-            return
-        slugs = {parse(text).slug for text, _ in texts}
-        limits, pins = own
-        limits = {slug: named for slug, named in limits.items() if slug in slugs}
-        listed = [event | {"id": f"{n}-{event['id']}"} for n, some in enumerate(sent) for event in some]
-        counts = Counter(parse(text).slug for text, _ in texts)
-        pins = {
-            key: [(start, {s: n for s, n in pinned.items() if counts[s] >= n}) for start, pinned in spans]
-            for key, spans in pins.items()
-        }
-        found.append(outcomes_law.Story(texts, customers, listed, windows, limits, pins))
-
-    draw()
-    return found[-1]
+    """A story of the law's seeds, with at least so many texts of conditions."""
+    chance = Random(seed)
+    while len((found := test_law_seeds.story(chance)).conditions) < texts:
+        pass
+    return found
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -1,5 +1,5 @@
 """Simulations of the real logs in samples/: the help desk against what is booked and invoiced, the hotels against a
-recount by hand. HOLDFAST_SLOW_TESTS=1 takes all of both; else the first of each.
+recount by hand. HOLDFAST_SLOW_TESTS=1 takes all of both; else the first of each, of the largest customers.
 """
 
 import os
@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import msgspec
@@ -32,11 +33,14 @@ SLOW = bool(os.environ.get("HOLDFAST_SLOW_TESTS"))
 NOW = datetime(2017, 6, 1, tzinfo=UTC)
 
 
-def test_the_help_desk_is_computed_as_it_was_billed(committed: None) -> None:
-    assert not apply_directory(SAMPLES / "helpdesk", now=NOW).problems
-    told = [row for row in helpdesk.events(SAMPLES / "helpdesk") if row["customer"] != "?"]
+def test_the_help_desk_is_computed_as_it_was_billed(committed: None, tmp_path: Path) -> None:
+    directory = SAMPLES / "helpdesk"
+    told = [row for row in helpdesk.events(directory) if row["customer"] != "?"]
+    if not SLOW:
+        told, directory = _of_the_largest(told[:5_000], Path(copytree(directory, tmp_path / "helpdesk")))
+    assert not apply_directory(directory, now=NOW).problems
     opened = imports.open_import(now=NOW)
-    for batch in helpdesk.batches(told[: None if SLOW else 5_000], 5_000):
+    for batch in helpdesk.batches(told, 5_000):
         accept(read_events([msgspec.json.encode(row) for row in batch]), now=NOW, import_id=opened.id)
         evaluate_waiting(NOW)
     imports.close_import(opened.id, now=NOW)
@@ -57,6 +61,15 @@ def test_the_help_desk_is_computed_as_it_was_billed(committed: None) -> None:
     assert +revenue == +billed and sum(billed.values()) > 0
     if SLOW:
         assert confirmed.total() == 20_762
+
+
+def _of_the_largest(told: list[dict[str, Any]], directory: Path) -> tuple[list[dict[str, Any]], Path]:
+    """Those of the 25 customers that have most, who alone are left in the directory."""
+    largest = {key for key, _ in Counter(row["customer"] for row in told).most_common(25)}
+    listed = (directory / "customers.csv").read_text().splitlines(keepends=True)
+    kept = [line for line in listed[1:] if line.split(",")[0] in largest]
+    (directory / "customers.csv").write_text("".join([listed[0], *kept]))
+    return [row for row in told if row["customer"] in largest], directory
 
 
 def test_the_hotels_are_counted_as_by_hand(committed: None) -> None:

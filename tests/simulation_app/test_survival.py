@@ -79,7 +79,7 @@ def test_bounds_are_in_order_and_narrow_with_more_of_a_past() -> None:
 def test_an_interval_is_right_as_often_as_it_says(z: float, least: float, most: float) -> None:
     """95 % and 50 %, over random pasts and presents of two conditions with outcomes of unlike worth."""
     chance = Random(9)
-    rounds, right = 1500, 0
+    rounds, right = 600, 0
     for _ in range(rounds):
         waiting, came, whole = [], 0.0, 0.0
         for _condition in range(2):

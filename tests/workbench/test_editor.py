@@ -50,10 +50,10 @@ def text_in(page: bytes) -> str:
 
 
 def test_findings_are_the_apis(api: Api) -> None:
-    """Of every slip of docs/language-errors.md, and of texts with warnings: code for code, word for word."""
+    """Of every fourth slip of docs/language-errors.md, and of texts with warnings: code for code, word for word."""
     viewer = client_of("viewer")
     warned = [TEXT + "credit within 2 days when ticket.returned\n", "outcome x\nper a\nbill when b and no b.c\n"]
-    for text in [*(text for _, text in SLIPS), *warned, TEXT, ""]:
+    for text in [*(text for _, text in SLIPS[::4]), *warned, TEXT, ""]:
         told = viewer.post(CHECK, {"text": text.replace("\n", "\r\n")}).json()
         answer = api.post("/v1/conditions/check", {"text": text})
         if answer.status_code == 200:

@@ -51,7 +51,7 @@ def test_of_many_who_confirm_at_once_one_decides(dispute: Dispute, monkeypatch: 
         data = {"decision": "uphold", "reason": f"{name} says so"}
         try:
             shown = clients[name].post(address, data).context["effect"].fingerprint
-            together.wait(timeout=30)
+            together.wait(timeout=60)
             answer = clients[name].post(address, data | {"shown": shown}, follow=True)
             assert answer.status_code == 200
             return [str(one) for one in answer.context["messages"]] or [answer.context["problem"]]
