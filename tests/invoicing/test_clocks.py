@@ -103,7 +103,7 @@ def test_one_advance_many_small_ones_and_the_wall_clock_come_to_the_same(seed: i
     at = START
     while at < END:
         say("often", at, WALL)
-        at = min([at + chance.choice([HOUR, 5 * HOUR, DAY]), END, *(sent for sent in sendings if sent > at)])
+        at = min([at + chance.choice([HOUR, 9 * HOUR, 2 * DAY]), END, *(sent for sent in sendings if sent > at)])
         forward(often, at)
 
     assert outcomes_of("once") == outcomes_of("often") == outcomes_of("live")
