@@ -46,7 +46,7 @@ END = START + 25 * DAY
 
 def stories(chance: random.Random) -> Iterator[tuple[datetime, dict[str, Any]]]:
     """(when it is sent, the event without its customer) ..., in the order of sending; one in five is late."""
-    for n in range(chance.choice([20, 45])):
+    for n in range(chance.choice([12, 24])):
         at = START + chance.randrange(0, 14 * 24) * HOUR
         due = at + timedelta(hours=chance.choice([-5, 0, 3, 40]))
         sent = at + HOUR * (chance.choice([5, 50, 300]) if chance.random() < 0.2 else 0)
