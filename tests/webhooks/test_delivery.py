@@ -281,7 +281,7 @@ def test_a_worker_that_dies_between_reserving_and_recording(receiver: Receiver) 
     to = subscribe(receiver, now=NOW)
     [message] = queue(to, "a")
     [sending] = reserve(to.pk, NOW, room=1)
-    assert deliver_due(NOW + 59 * SECOND) == 0
+    assert deliver_due(NOW + 30 * SECOND) == 0
     assert deliver_due(NOW + delivery.LEASE) == 1
     assert [request.id for request in receiver.requests] == [message.public_id]
     assert [(one.number, one.status_code, one.ms is None) for one in message.log.all()] == [
@@ -378,9 +378,9 @@ def test_retry_after_of_a_429_pauses_the_endpoint(receiver: Receiver) -> None:
     receiver.answers(429, Retry_After="300")
     deliver_due(NOW)
     queue(to, "b")
-    assert deliver_due(NOW + 299 * SECOND) == 0
+    assert deliver_due(NOW + 4 * MINUTE) == 0
     receiver.answers(200)
-    assert deliver_due(NOW + 302 * SECOND) == 2
+    assert deliver_due(NOW + 6 * MINUTE) == 2
     message.refresh_from_db()
     assert message.status == "accepted"
 
@@ -484,7 +484,7 @@ def test_a_new_url_gets_what_waits(receiver: Receiver, make_receiver: Callable[[
     deliver_due(NOW)
     moved = make_receiver()
     endpoints.change(to.pk, url=moved.url, now=NOW)
-    deliver_due(NOW + 6 * SECOND)
+    deliver_due(NOW + MINUTE)
     assert (len(receiver.requests), len(moved.accepted)) == (1, 1)
 
 
