@@ -56,7 +56,7 @@ def push(work: Work) -> None:
     _finalised(work, invoice, theirs)
     # What is paid or given up here meanwhile is neither sent nor charged.
     if theirs["status"] == StripeInvoice.Status.OPEN and invoice.status == Status.ISSUED:
-        collecting.begin(work, invoice, stripe_id)
+        collecting.begin(work, invoice, stripe_id, method)
 
 
 def _draft(work: Work, invoice: Invoice, customer_id: str, method: str, footer: str) -> str:

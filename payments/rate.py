@@ -21,8 +21,11 @@ def wait_turn(name: str) -> None:
         now = time.time()
         window = f"payments.rate:{name}:{int(now)}"
         try:
-            cache.add(window, 0, timeout=10)
-            taken = cache.incr(window)
+            try:
+                taken = cache.incr(window)
+            except ValueError:  # the first of its second
+                cache.add(window, 0, timeout=10)
+                taken = cache.incr(window)
         except Exception as error:  # noqa: BLE001 -- whatever the cache's client raises
             log.warning("stripe_rate_unlimited", error=str(error))
             return

@@ -1,11 +1,12 @@
 """What the audit finds of lines of every kind: each row of the table is one edit behind the database's guards."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from access.invariants import Scope, check
 from contracts.models import TaxRate
@@ -13,10 +14,11 @@ from invoicing import billing
 from invoicing.audit import INVARIANTS
 from invoicing.models import CreditNote
 from outcomes.models import Journal
-from tests.invoicing.conftest import BEFORE, World
+from tests.invoicing.conftest import BEFORE, World, make_world
 from tests.invoicing.deals import Deal, at, per_unit, reverse, sound
 
 MAY_1, DAY = at("2026-05-01"), timedelta(days=1)
+JUDGES = ("amounts", "billed once", "owed", "credit")
 
 LINE = "UPDATE invoicing_invoiceline SET {} WHERE kind = '{}'"
 WITH_TOTAL = (
@@ -98,8 +100,16 @@ FINDS: list[tuple[str, str, tuple[str, ...]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "problem", "edits"), FINDS, ids=[what for what, _, _ in FINDS])
-def test_an_edit_is_found(world: World, what: str, problem: str, edits: tuple[str, ...]) -> None:
+@pytest.fixture(scope="class")
+def billed(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Billed, billed late and given back: made once, in a transaction that all edits see and none commits."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        _bill()
+        yield
+        transaction.set_rollback(True)
+
+
+def _bill() -> None:
     prices = {
         "ticket": per_unit("3") | {"pool": "free"},
         "payment": {"model": "percentage", "percent": Decimal(10), "maximum": Decimal(5)},
@@ -107,9 +117,8 @@ def test_an_edit_is_found(world: World, what: str, problem: str, edits: tuple[st
     }
     fees = [{"name": "Platform", "amount": "31"}]
     agreed: dict[str, Any] = {"pools": {"free": "2"}, "discount_percent": "10", "minimum": "100", "fees": fees}
-    deal = Deal(
-        world, starts_at=at("2026-03-10"), prices=prices, commitments=[{"amount": "60", "payment": "advance"}], **agreed
-    )
+    advance = [{"amount": "60", "payment": "advance"}]
+    deal = Deal(make_world(), starts_at=at("2026-03-10"), prices=prices, commitments=advance, **agreed)
     rate = TaxRate.objects.create(key="vat", name="VAT", percent=Decimal(19), created_at=BEFORE)
     deal.customer.tax_rates.add(rate)
     march = at("2026-03-20")
@@ -126,18 +135,29 @@ def test_an_edit_is_found(world: World, what: str, problem: str, edits: tuple[st
     billing.run(now=MAY_1 + DAY)
     assert CreditNote.objects.count() == 1
     sound(MAY_1 + DAY)
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        for edit in edits:
-            cursor.execute(edit)
-        cursor.execute("SET LOCAL session_replication_role = DEFAULT")
-    found: list[dict[str, Any]] = [
-        row
-        for result in check(INVARIANTS, Scope(now=MAY_1 + DAY, sample=None))
-        for row in result.findings.violation_rows
-        if result.invariant.name in ("amounts", "billed once", "owed", "credit")
-    ]
-    assert [row for row in found if problem in row["problem"]], found
+
+
+@pytest.mark.usefixtures("billed")
+class TestEdits:
+    """Each edit is undone before the next."""
+
+    @pytest.mark.parametrize(("what", "problem", "edits"), FINDS, ids=[what for what, _, _ in FINDS])
+    def test_an_edit_is_found(self, django_db_blocker: Any, what: str, problem: str, edits: tuple[str, ...]) -> None:
+        with django_db_blocker.unblock(), transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL session_replication_role = replica")
+                for edit in edits:
+                    cursor.execute(edit)
+                cursor.execute("SET LOCAL session_replication_role = DEFAULT")
+            found = [
+                row
+                for result in check(
+                    [one for one in INVARIANTS if one.name in JUDGES], Scope(now=MAY_1 + DAY, sample=None)
+                )
+                for row in result.findings.violation_rows
+            ]
+            transaction.set_rollback(True)
+        assert [row for row in found if problem in row["problem"]], found
 
 
 @pytest.mark.parametrize("what", ["undone", "terms"])

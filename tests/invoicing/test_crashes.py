@@ -25,6 +25,7 @@ from invoicing.issue import issue
 from invoicing.models import Invoice
 from invoicing.void import void
 from outcomes.models import Outcome
+from tests.conftest import as_new
 from tests.invoicing.conftest import BEFORE, World
 from tests.invoicing.deals import Deal, at, per_unit, tier
 from tests.invoicing.image import Image, Kept, image
@@ -159,7 +160,7 @@ class Stage:
 
     def again(self) -> None:
         """As if nothing had happened yet, in a new process."""
-        connection.close()
+        as_new()
         self.kept.put_back()
 
     def writes(self) -> list[int]:
@@ -167,6 +168,11 @@ class Stage:
         after one of these.
         """
         return [n for n, text in enumerate(self.statements, 1) if re.search(r"\b(INSERT|UPDATE|DELETE|COMMIT)\b", text)]
+
+    def some(self) -> list[int]:
+        """The commits, and every fourth of the other statements that write."""
+        writes = self.writes()
+        return [n for at, n in enumerate(writes) if at % 4 == 0 or self.statements[n - 1] == "COMMIT"]
 
 
 def sound_but_for_the_huge() -> None:
@@ -218,17 +224,14 @@ def killed(play: Stage, numbers: Iterable[int]) -> Iterator[str]:
             play.again()
             with pytest.raises(Died) as died, dying(Crash(number, after)):
                 play.act()
-            connection.close()
+            as_new()
             yield str(died.value)
 
 
-def test_killed_at_every_statement_it_is_done_or_not_and_done_again_comes_to_the_same(
-    play: Stage, request: pytest.FixtureRequest
-) -> None:
-    """Whole transactions are there, or nothing of them; then everything comes to the same, numbers included."""
-    whole = request.node.callspec.id == PLAYS[0].name
+def done_or_not(play: Stage, numbers: Iterable[int]) -> None:
+    """Killed, whole transactions are there, or nothing of them; then everything comes to the same, numbers included."""
     left: list[Image] = []
-    for where in killed(play, range(1, len(play.statements) + 1) if whole else play.writes()):
+    for where in killed(play, numbers):
         if (found := image()) not in left:
             left.append(found)
             play.act()
@@ -250,21 +253,17 @@ def cut_off() -> None:
         other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
 
 
-@pytest.mark.parametrize("strike", [refused, cut_off])
-def test_a_statement_that_fails_undoes_its_own_transaction_and_no_other(
-    play: Stage, strike: Callable[[], None], request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
-) -> None:
+def undoes_its_own_transaction_and_no_other(play: Stage, strike: Callable[[], None], numbers: Iterable[int]) -> None:
     """In a billing run the customer is parked and the run goes on. Then, done again, everything comes to the same but
     for who came first.
     """
-    numbers = play.writes() if PLAYS[0].name in request.node.callspec.id else play.writes()[::4]
     left: list[Image] = []
-    for number in numbers[:: 3 if strike is cut_off else 1]:
+    for number in numbers:
         play.again()
         report = None
         with suppress(OperationalError, InterfaceError), struck(number, strike):
             report = play.act()
-        connection.close()
+        as_new()
         if isinstance(report, RunReport):
             assert len(report.parked) <= 2, "the one that is parked anyway, and one more"
         if (found := image(numbers=False)) not in left:
@@ -273,3 +272,15 @@ def test_a_statement_that_fails_undoes_its_own_transaction_and_no_other(
             assert image(numbers=False) == play.end_but_for_numbers, play.statements[number - 1]
             sound_but_for_the_huge()
     assert len(left) > 1 or not isinstance(report, RunReport)
+
+
+def test_wherever_it_is_stopped_it_is_done_or_not_and_done_again_comes_to_the_same(
+    play: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A billing run at every statement; other plays, whose transactions are undone as a whole like its own, around
+    their commits and at some of what they write.
+    """
+    writes, whole = play.writes(), play.act is PLAYS[0].act
+    done_or_not(play, range(1, len(play.statements) + 1) if whole else play.some())
+    undoes_its_own_transaction_and_no_other(play, refused, writes if whole else writes[::6])
+    undoes_its_own_transaction_and_no_other(play, cut_off, writes[:: 4 if whole else -(-len(writes) // 3)])

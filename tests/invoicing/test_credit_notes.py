@@ -491,13 +491,19 @@ def noted(issued: Invoice, world: World) -> CreditNote:
     return issue(note.id, now=LATER, by="Ben")
 
 
-@pytest.mark.parametrize("statement", FORBIDDEN.values(), ids=FORBIDDEN)
-def test_the_database_refuses_to_change_an_issued_note(noted: CreditNote, statement: str) -> None:
-    with pytest.raises(IntegrityError) as refused, transaction.atomic(), connection.cursor() as cursor:
-        # Deferred checks first, so that what is raised is the guard of this statement.
-        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(statement)
-    assert isinstance(refused.value.__cause__, RestrictViolation)
+def test_the_database_refuses_to_change_an_issued_note(noted: CreditNote) -> None:
+    def refusal(statement: str) -> type[BaseException] | None:
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                # Deferred checks first, so that what is raised is the guard of this statement.
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                cursor.execute(statement)
+                transaction.set_rollback(True)
+        except IntegrityError as refused:
+            return type(refused.__cause__)
+        return None
+
+    assert {name: refusal(text) for name, text in FORBIDDEN.items()} == dict.fromkeys(FORBIDDEN, RestrictViolation)
     assert again(noted).content_hash == content_hash(again(noted))
 
 

@@ -139,7 +139,7 @@ def test_fifty_issuers_number_without_a_gap_whoever_is_killed(committed_world: W
             other.join(60)
             assert not other.is_alive()
     over.set()
-    watcher.join(10)
+    watcher.join(60)
     assert watcher.result is None
 
     issuers, voiders, runs = others[:ISSUERS], others[ISSUERS:-RUNS], others[-RUNS:]

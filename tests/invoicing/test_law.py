@@ -93,7 +93,8 @@ def test_billed_is_owed_whatever_befalls(world: World, seed: int, settings: Any)
         for now in (middle, end):
             befall(stories, month, now)
             settings.INVOICE_GRACE_HOURS = chance.choice([0, 0, 24 * 9])
-            look(stories, now)
+            if now == middle:
+                look(stories, now)
             assert billing.run(now=now).parked == ()
             check_documents(stories)
     settings.INVOICE_GRACE_HOURS = 0

@@ -85,10 +85,10 @@ def test_a_second_run_waits_for_the_first_ones_customer(committed_world: World) 
         with transaction.atomic():
             billing.run(now=APRIL_1)
             drafted.set()
-            started.wait(10)
+            assert started.wait(60)
 
     def second() -> billing.RunReport:
-        drafted.wait(10)
+        assert drafted.wait(60)
         threading.Timer(0.3, started.set).start()
         return billing.run(now=APRIL_1)
 

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,36 @@ def give_card(stripe: Stripe, customer: Customer, card: str) -> None:
     stripe_id = customer.stripe_customers.get().stripe_id
     method = stripe.v1.payment_methods.attach(card, {"customer": stripe_id})
     stripe.v1.customers.update(stripe_id, {"invoice_settings": {"default_payment_method": method.id}})
+
+
+@pytest.mark.parametrize(
+    ("of", "issued", "method"),
+    [
+        # Of a contract, whenever its invoice was issued; of none, by whichever contract runs then.
+        (0, (2025, 12, 1), "charge_automatically"),
+        (0, (2026, 1, 31), "charge_automatically"),
+        (0, (2026, 2, 1), "send_invoice"),
+        (0, (2026, 5, 1), "send_invoice"),
+        (1, (2026, 2, 1), "charge_automatically"),
+        (None, (2025, 12, 1), "send_invoice"),
+        (None, (2026, 1, 1), "charge_automatically"),
+        (None, (2026, 2, 28), "send_invoice"),
+        (None, (2026, 3, 1), "send_invoice"),
+        (None, (2026, 4, 1), "charge_automatically"),
+    ],
+)
+def test_the_method_is_what_was_agreed_when_it_was_issued(
+    world: World, django_assert_num_queries: Any, of: int | None, issued: tuple[int, int, int], method: str
+) -> None:
+    acme = world.customer(email="ap@acme.example")
+    march, april = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+    first = world.contract(acme, starts_at=LONG_AGO, ends_at=march, collection_method="charge_automatically")
+    world.amend(first, number=2, effective_at=datetime(2026, 2, 1, tzinfo=UTC), overrides=None)
+    second = world.contract(acme, starts_at=april, collection_method="charge_automatically")
+    contract = None if of is None else (first, second)[of]
+    invoice = Invoice(customer=acme, contract=contract, issued_at=datetime(*issued, tzinfo=UTC))
+    with django_assert_num_queries(1):
+        assert collecting.method_of(invoice) == method
 
 
 def test_charged_as_the_contract_says(stripe: Stripe, acme: Customer, contract: Contract) -> None:

@@ -25,7 +25,7 @@ from tests.payments.conftest import Stripe
 from tests.payments.credits import BACK, done, give
 from tests.stripe_server.faults import AT_RANDOM
 
-EXAMPLES = int(os.environ.get("STRIPE_ORDERS", "20"))
+EXAMPLES = int(os.environ.get("STRIPE_ORDERS", "12"))
 NUMBERS = count(1)
 
 

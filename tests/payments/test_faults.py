@@ -15,8 +15,16 @@ from tests.payments.conftest import Stripe
 from tests.stripe_server.faults import AT_RANDOM
 
 # How many invoices are pushed while every third request fails; `STRIPE_PUSHES=3000` for more.
-PUSHES = int(os.environ.get("STRIPE_PUSHES", "150"))
+PUSHES = int(os.environ.get("STRIPE_PUSHES", "60"))
 CALLS = ("customers.create", "invoices.create", "invoices.add_lines", "invoices.finalize", "invoices.send")
+# What a fault is to whoever waits for the answer does not depend on the call, only whether it had an effect: one call
+# suffers them all, and each suffers one for every place where it strikes.
+SUFFERED = [
+    (call, fault)
+    for call in CALLS
+    for fault in AT_RANDOM
+    if call == "invoices.create" or fault in ("timeout_before", "lock_timeout", "error_after", "truncated")
+]
 
 
 def is_there_once(stripe: Stripe, *ours: Invoice) -> None:
@@ -33,8 +41,7 @@ def is_there_once(stripe: Stripe, *ours: Invoice) -> None:
     assert books.check() == []
 
 
-@pytest.mark.parametrize("fault", AT_RANDOM)
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("call", "fault"), SUFFERED)
 def test_any_fault_of_any_call(stripe: Stripe, acme: Customer, call: str, fault: str) -> None:
     invoice = stripe.issue(acme, "100.00", "7.50")
     stripe.server.faults.next(fault, call)
@@ -45,7 +52,7 @@ def test_any_fault_of_any_call(stripe: Stripe, acme: Customer, call: str, fault:
         assert sum(1 for event in stripe.v1.events.list({"type": "invoice.sent", "limit": 100}).data) == 1
 
 
-@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "error", "error_after", "lock_timeout"])
+@pytest.mark.parametrize("fault", ["timeout_before", "timeout_after", "error", "error_after"])
 @pytest.mark.parametrize("call", CALLS[:-1])
 def test_a_fault_that_is_found_out_after_the_key_is_gone(stripe: Stripe, acme: Customer, call: str, fault: str) -> None:
     """Stripe keeps keys for a day: by then it is asked, whatever the first answer was."""

