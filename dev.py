@@ -47,10 +47,12 @@ UNFINISHED = LOCAL / "setup.unfinished"
 VERSIONS = ((3, 11), (3, 12))
 
 # What the caller may have set and would change the meaning of our commands: other modules, other settings,
-# assertions off, warnings as errors, pip installing elsewhere.
+# assertions off, warnings as errors, pip installing elsewhere. Or the price: without bytecode each of our many
+# processes would compile all of our modules again, a third of what its start costs.
 HARMFUL = (
     "DJANGO_SETTINGS_MODULE",
     "MYPYPATH",
+    "PYTHONDONTWRITEBYTECODE",
     "PYTHONHOME",
     "PYTHONINSPECT",
     "PYTHONOPTIMIZE",

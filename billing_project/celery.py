@@ -8,6 +8,8 @@ from typing import Any
 from celery import Celery, signals
 from django.db import close_old_connections
 
+from conditions_dsl.parser import grammar
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_project.settings")
 
 app = Celery("holdfast")
@@ -26,3 +28,9 @@ def _drop_old_connections(**told: Any) -> None:
     # A task that is called in the caller's own process is within the caller's transaction.
     if not told["task"].request.is_eager:
         close_old_connections()
+
+
+@signals.worker_init.connect
+def _read_the_grammar(**_: Any) -> None:
+    # Every worker reads conditions. Each begins as a copy of this process, and need not make it again.
+    grammar()

@@ -126,13 +126,13 @@ class Services:
         else:
             log.close()
 
-    def wait_ready(self, url: str, *, seconds: float = 60) -> None:
+    def wait_ready(self, url: str, *, seconds: float = 180) -> None:
         """Until ``url`` answers 200. ServiceError with the end of the log where a process dies or time runs out."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.check()
             try:
-                with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310 -- our own loopback address
+                with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310 -- our own loopback address
                     if answer.status == 200:
                         return
             except (urllib.error.URLError, OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import inf
 from pathlib import Path as File
 from typing import Final
@@ -14,15 +15,6 @@ from conditions_dsl.errors import ConditionError, Diagnostic, Mend, Problem, app
 from conditions_dsl.model import Condition, size
 from conditions_dsl.silence import refuse_silence
 
-_LARK: Final = Lark(
-    File(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
-    parser="lalr",
-    lexer="basic",
-    strict=True,
-    maybe_placeholders=True,
-    propagate_positions=True,
-)
-
 # A tree has at least as many nodes as its text has comparisons, and as it has joints: what has too many of either is
 # refused unparsed.
 _COMPARISONS: Final = frozenset(
@@ -34,6 +26,19 @@ _JOINTS: Final = frozenset({"AND", "OR"})
 _TOKENS_FOR_MENDING: Final = 1_200
 _MOST_MENDS: Final = 16
 _MENDED_PROBLEMS: Final = 3
+
+
+@cache
+def grammar() -> Lark:
+    """The grammar, made when a text is first read: half a second that a process which reads none need not wait."""
+    return Lark(
+        File(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
+        parser="lalr",
+        lexer="basic",
+        strict=True,
+        maybe_placeholders=True,
+        propagate_positions=True,
+    )
 
 
 def parse(text: str) -> Condition:
@@ -89,7 +94,7 @@ def _scan(text: str) -> tuple[list[Token], Problem | None]:
     """The tokens of the text, up to the first character that begins none."""
     tokens: list[Token] = []
     try:
-        scanning = _LARK.parse_interactive(text)
+        scanning = grammar().parse_interactive(text)
         for token in scanning.lexer_thread.lex(scanning.parser_state):
             tokens.append(token)
             if len(tokens) > words.MAX_TOKENS:
@@ -134,7 +139,7 @@ def _too_many_nodes() -> Problem:
 
 
 def _tree(text: str, tokens: list[Token], fault: Problem | None, advise: bool) -> Tree[Token]:
-    parser = _LARK.parse_interactive()
+    parser = grammar().parse_interactive()
     done = 0
     try:
         for token in tokens:
@@ -153,7 +158,7 @@ def _tree(text: str, tokens: list[Token], fault: Problem | None, advise: bool) -
 
 def _expected(done: list[Token]) -> frozenset[str]:
     """The kinds of token that could follow. The parser that met the wrong one has already drawn conclusions from it."""
-    parser = _LARK.parse_interactive()
+    parser = grammar().parse_interactive()
     for token in done:
         parser.feed_token(token)
     return frozenset(parser.accepts())

@@ -1,13 +1,15 @@
 """Keys and a client that speaks JSON."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.http import HttpResponse
 from django.test import Client
+from django.urls import set_urlconf
 from django.utils import timezone
 
 from access import keys
@@ -32,6 +34,17 @@ class Api:
 
     def post(self, path: str, body: Any = None, **headers: str) -> HttpResponse:
         return self("POST", path, body, **headers)
+
+
+@pytest.fixture
+def own_urls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The addresses of tests/access/urls.py. Not by the mark `urls`, which forgets all resolvers before and after each
+    test: filling one takes more than a test does. They are kept by their module's name, so that none is in the way.
+    """
+    monkeypatch.setattr(settings, "ROOT_URLCONF", "tests.access.urls")
+    set_urlconf(None)
+    yield
+    set_urlconf(None)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from access import error_codes, errors
 from tests.access.conftest import Api, check_envelope
 from tests.access.test_strictjson import HOSTILE
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.access.urls")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_urls")]
 
 
 @pytest.mark.parametrize(("body", "code", "path"), [case for case in HOSTILE if case[0]])

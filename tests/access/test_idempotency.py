@@ -17,7 +17,7 @@ from access.tasks import sweep_idempotency
 from tests.access import endpoints
 from tests.access.conftest import Api, check_envelope
 
-pytestmark = pytest.mark.urls("tests.access.urls")
+pytestmark = pytest.mark.usefixtures("own_urls")
 
 PATHS = ["/v1/things", "/v1/recorded_things"]
 

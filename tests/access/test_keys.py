@@ -19,7 +19,7 @@ from access.models import ApiKey
 from access.permissions import SCOPES, granted
 from tests.access.conftest import Api, check_envelope
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.access.urls")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_urls")]
 
 
 def test_form() -> None:

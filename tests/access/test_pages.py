@@ -16,7 +16,7 @@ from django.utils import timezone
 from access import health, keys
 from tests.access.conftest import Api
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.access.urls")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_urls")]
 
 
 @pytest.fixture

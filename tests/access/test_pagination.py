@@ -13,7 +13,7 @@ from access import keys, pagination
 from access.models import ApiKey
 from tests.access.conftest import Api, check_envelope
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.access.urls")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("own_urls")]
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

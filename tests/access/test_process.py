@@ -17,7 +17,7 @@ from tests.access.conftest import Api
 
 
 @pytest.mark.django_db
-@pytest.mark.urls("tests.access.urls")
+@pytest.mark.usefixtures("own_urls")
 def test_a_line_per_request(caplog: pytest.LogCaptureFixture, api: Api) -> None:
     api.get("/v1/things?name=secret-in-query", X_Request_Id="abc")
     (line,) = [json.loads(record.message) for record in caplog.records if record.name == "access.request"]
@@ -35,7 +35,7 @@ def test_a_line_per_request(caplog: pytest.LogCaptureFixture, api: Api) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.urls("tests.access.urls")
+@pytest.mark.usefixtures("own_urls")
 def test_the_request_id_does_not_outlive_the_request(caplog: pytest.LogCaptureFixture) -> None:
     Client().get("/v1/nothing")
     structlog.get_logger("after").warning("later")

@@ -25,7 +25,7 @@ from conditions_dsl import (
 )
 from conditions_dsl.model import Condition, EventName, EventTerm, Seen
 from conditions_dsl.model import Path as DataPath
-from conditions_dsl.parser import _LARK
+from conditions_dsl.parser import grammar
 from conditions_dsl.words import KEYWORDS
 
 HEAD = 'outcome x "X"\nper id\n'
@@ -40,13 +40,13 @@ def canonical(condition):
 
 
 def test_the_words_are_those_of_the_grammar():
-    found = {t.pattern.value for t in _LARK.terminals if t.pattern.type == "str" and t.pattern.value.isalpha()}
+    found = {t.pattern.value for t in grammar().terminals if t.pattern.type == "str" and t.pattern.value.isalpha()}
     assert found == KEYWORDS
 
 
 def test_the_grammar_is_strict_and_lalr():
-    assert _LARK.options.parser == "lalr"
-    assert _LARK.options.strict
+    assert grammar().options.parser == "lalr"
+    assert grammar().options.strict
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from pathlib import Path
 from billing_project import embedded, services
 
 ROOT = Path(__file__).resolve().parents[2]
+KEY = "api_key"
+"""The file in a home that keeps the key that was made with it."""
 
 
 class Home:
@@ -37,7 +39,7 @@ class Home:
             process_group=0,
         )
 
-    def run(self, *argv: str, seconds: float = 300, **env: str) -> tuple[int, str]:
+    def run(self, *argv: str, seconds: float = 900, **env: str) -> tuple[int, str]:
         """Exit status and what was printed."""
         process = self.start(*argv, **env)
         try:
@@ -62,36 +64,43 @@ def home(path: Path, like: Path | None = None) -> Iterator[Home]:
 
 @contextlib.contextmanager
 def served(here: Home) -> Iterator[tuple[int, str]]:
-    """The web server of an installation whose tables are there: its port, and a key with the scope admin. It must not
-    have failed.
-    """
-    status, said = here.run("create_api_key", "test", "--scopes", "admin")
-    assert status == 0, said
-    [key] = [word for word in said.split() if word.startswith("hf_live_")]
+    """The web server of a copy of the home ``installed``: its port, and a key with the scope admin."""
+    with web_server(here) as port:
+        yield port, key_of(here)
+
+
+def key_of(here: Home) -> str:
+    """The key that the home ``installed`` has."""
+    return (here.path / KEY).read_text()
+
+
+@contextlib.contextmanager
+def web_server(here: Home) -> Iterator[int]:
+    """The web server of an installation whose tables are there, by its port. It must not have failed."""
     port, log = services.free_port(), here.path / "web.log"
     with log.open("wb") as output:
         server = subprocess.Popen(services.web(port), cwd=ROOT, env=here.env, stdout=output, stderr=subprocess.STDOUT)
         try:
             up = f"http://{services.HOST}:{port}/healthz"
-            wait_until(lambda: server.poll() is not None or answers(up), 60)
+            wait_until(lambda: server.poll() is not None or answers(up))
             assert server.poll() is None, log.read_text()
-            yield port, key
+            yield port
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(60)
     assert b"Traceback" not in log.read_bytes()
 
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=20) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
 
 
-def wait_until(true: object, seconds: float = 60) -> None:
-    """Poll ``true()`` until it holds; fails after ``seconds``."""
+def wait_until(true: object, seconds: float = 300) -> None:
+    """Poll ``true()`` until it holds; fails after ``seconds``: many, as the machine may have other things to do."""
     deadline = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited in vain"

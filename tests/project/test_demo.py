@@ -5,17 +5,33 @@ a walk through the admin over its data.
 import os
 import re
 import signal
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psycopg
+import pytest
 import yaml
+from django.db import transaction
 
 from billing_project import embedded
+from billing_project.management.commands.demo import to_render
+from invoicing import pdf
+from invoicing.credit_notes import Goodwill, goodwill
+from invoicing.models import CreditApplication, Invoice
+from invoicing.void import void
 from tests.browser import CHROMIUM
+from tests.invoicing.conftest import make_world, world
 from tests.project.demo_walk import walk
+from tests.project.recount import Totals
 from tests.project.running import ROOT, Home, home
+from tests.project.test_roles import issued
 
-TOTALS = yaml.safe_load((ROOT / "billing_project/demo/totals.yaml").read_text())
+__all__ = ["issued", "make_world", "world"]
+
+TOTALS: Totals = yaml.safe_load((ROOT / "billing_project/demo/totals.yaml").read_text())
+LATER = datetime(2026, 4, 2, tzinfo=UTC)
 
 
 def rows(path: Path, query: str) -> list[tuple]:
@@ -23,32 +39,32 @@ def rows(path: Path, query: str) -> list[tuple]:
         return connection.execute(query).fetchall()
 
 
-def check_outcomes(path: Path) -> None:
+def check_outcomes(path: Path, totals: Totals = TOTALS) -> None:
     """The outcomes are those of the recount; beliefs that were withdrawn are none."""
     by_state = "SELECT state, count(*) FROM outcomes_outcome WHERE state <> 'superseded' GROUP BY state"
     states = dict(rows(path, by_state))
-    assert states == TOTALS["by_state"]
+    assert states == totals["by_state"]
     by_priority = rows(
         path,
         "SELECT dimensions->>'priority', count(*) FROM outcomes_outcome WHERE state = 'confirmed' GROUP BY 1",
     )
-    assert dict(by_priority) == TOTALS["by_priority"]
+    assert dict(by_priority) == totals["by_priority"]
     by_month = rows(
         path,
         "SELECT to_char(settled_at AT TIME ZONE 'UTC', 'YYYY-MM'), count(*) FROM outcomes_outcome "
         "WHERE state = 'confirmed' GROUP BY 1",
     )
-    assert dict(by_month) == TOTALS["by_month"]
+    assert dict(by_month) == totals["by_month"]
 
 
-def check_events(path: Path) -> None:
+def check_events(path: Path, count: int = 119_922) -> None:
     """Every event of a customer is stored once and evaluated."""
     [(events, identities, pending)] = rows(
         path,
         "SELECT (SELECT count(*) FROM outcomes_event), (SELECT count(*) FROM outcomes_event_identity), "
         "(SELECT count(*) FROM outcomes_pending)",
     )
-    assert (events, identities, pending) == (119_922, 119_922, 0)
+    assert (events, identities, pending) == (count, count, 0)
 
 
 def check(path: Path) -> None:
@@ -81,7 +97,7 @@ def killed_in_the_middle(here: Home) -> None:
         [(stored,)] = rows(here.path, "SELECT count(*) FROM outcomes_event")
         if stored > 10_000:
             break
-        assert demo.poll() is None
+        assert demo.poll() is None, demo.stdout.read()
     os.killpg(demo.pid, signal.SIGKILL)
     demo.wait()
     demo.stdout.close()
@@ -90,16 +106,33 @@ def killed_in_the_middle(here: Home) -> None:
 def test_killed_then_run_then_run_again(tmp_path: Path) -> None:
     with home(tmp_path) as here:
         killed_in_the_middle(here)
-        status, said = here.run("demo", seconds=400)
+        status, said = here.run("demo")
         assert status == 0, said
         assert "Every figure agrees" in said
         assert re.search(r"Invoice HF-\d{6} to Location 204", said)
         assert "→ confirmed, by clock: settle" in said
         check(tmp_path)
+        made = {path: path.stat().st_mtime_ns for path in (tmp_path / "invoices").glob("*.pdf")}
 
-        status, said = here.run("demo", seconds=400)
+        status, said = here.run("demo")
         assert status == 0, said
+        assert made == {path: path.stat().st_mtime_ns for path in made}, "nothing is set again that says the same"
         assert "0 events newly accepted, 119,922 known already, 76 to the inbox" in said
         check(tmp_path)
         if CHROMIUM is not None:
             walk(here)
+
+
+@pytest.mark.django_db
+def test_a_pdf_is_made_where_none_is_or_it_may_have_changed(issued: Invoice, settings: Any, tmp_path: Path) -> None:
+    settings.HOME = tmp_path
+    assert to_render() == [issued]
+    pdf.store(issued.id)
+    assert to_render() == []
+    with transaction.atomic():
+        void(issued.id, now=LATER)
+        assert to_render() == [issued]
+        transaction.set_rollback(True)
+    assert to_render() == []
+    goodwill(Goodwill(issued.id, "a slow answer", Decimal("0.50")), now=LATER, by="maria")
+    assert CreditApplication.objects.get().invoice == issued and to_render() == [issued]

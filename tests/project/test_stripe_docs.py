@@ -45,7 +45,7 @@ class Typed:
     def run(self, *blocks: str) -> str:
         done = subprocess.run(
             ["bash", "-c", self.script(*blocks)],
-            cwd=ROOT, env=self.here.env, capture_output=True, text=True, timeout=240,
+            cwd=ROOT, env=self.here.env, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -59,7 +59,7 @@ class Typed:
                 cwd=ROOT, env=self.here.env, stdout=output, stderr=subprocess.STDOUT, process_group=0,
             )  # fmt: skip
         try:
-            wait_until(lambda: terminal.poll() is not None or ready(), 180)
+            wait_until(lambda: terminal.poll() is not None or ready(), 600)
             assert terminal.poll() is None, log.read_text()
             yield
         finally:
@@ -70,11 +70,11 @@ class Typed:
                 terminal.kill()
 
 
-def test_from_an_empty_database_to_a_paid_invoice(tmp_path: Path) -> None:
+def test_from_an_empty_database_to_a_paid_invoice(tmp_path: Path, installed: Path) -> None:
     server, up, *typed = BLOCK.findall(section("Try it without an account"))
     assert "tests.stripe_server" in server and "make up" in up and len(typed) == 5
     (tmp_path / "home").mkdir()
-    with home(tmp_path / "home") as here:
+    with home(tmp_path / "home", like=installed) as here:
         terminal = Typed(here, free_port(), free_port())
         ready = f"http://127.0.0.1:{terminal.ours}/readyz"
         with (

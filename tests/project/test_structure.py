@@ -2,10 +2,12 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
 
+import dev
 from tests.project.running import ROOT
 
 APPS = (
@@ -55,6 +57,14 @@ def test_the_import_rules_name_every_app() -> None:
 def test_nothing_pure_reads_a_clock(domain: str) -> None:
     text = (ROOT / domain).read_text()
     assert not re.search(r"\b(datetime\.now|utcnow|time\.time|timezone\.now|date\.today)\b", text)
+
+
+def test_what_every_process_pays_for_its_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No grammar in one that reads no condition; and compiled modules, whatever the caller's environment says."""
+    code = "import sys, conditions_dsl.parser as parser; sys.exit(parser.grammar.cache_info().currsize)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert "PYTHONDONTWRITEBYTECODE" not in dev.environment()
 
 
 def test_no_file_names_a_package_index_or_this_machine() -> None:

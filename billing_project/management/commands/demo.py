@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,7 +18,7 @@ from billing_project.demo import helpdesk, report
 from billing_project.demo.client import Api, ApiFailure
 from billing_project.services import HOST, ServiceError, Services, free_port, only_one, web, worker
 from invoicing import billing, pdf
-from invoicing.models import Invoice, Status
+from invoicing.models import CreditApplication, Invoice, Status
 from outcomes.imports import close_import
 from outcomes.models import Import, Pending
 from outcomes.queries import IMPORT_PREFIX
@@ -116,9 +117,9 @@ class Command(BaseCommand):
                 bar.advance(task)
 
     def _render(self) -> None:
-        invoices = Invoice.objects.exclude(status=Status.DRAFT).order_by("number")
+        invoices = to_render()
         with self._progress() as bar:
-            task = bar.add_task("PDFs", total=invoices.count())
+            task = bar.add_task("PDFs", total=len(invoices))
             for invoice in invoices:
                 pdf.store(invoice.id)
                 bar.advance(task)
@@ -149,3 +150,13 @@ class Command(BaseCommand):
             "       .venv/bin/python invoicing/evidence/verify_evidence.py pack.jsonl    its bill, recounted offline\n",
             soft_wrap=True,
         )
+
+
+def to_render() -> list[Invoice]:
+    """Invoices whose PDF is not there yet, or may say something else since: what is no longer merely issued, and what a
+    credit was taken off.
+    """
+    there = {path.stem for path in (settings.HOME / "invoices").glob("*.pdf")}
+    credited = Exists(CreditApplication.objects.filter(invoice=OuterRef("pk")))
+    new = ~Q(number__in=there) | ~Q(status=Status.ISSUED) | credited
+    return list(Invoice.objects.exclude(status=Status.DRAFT).filter(new).order_by("number"))
