@@ -2058,7 +2058,7 @@ class Recount:
         before = ["", "", "", ""]
         for name, condition, n, sha256 in self.named:
             if name == before[0]:
-                record = Record(int(n), "event", {"id": json.loads(name)[1]})
+                record = Record(int(n), "event", {"id": parse(name.encode())[1]})
                 need(condition != before[1], record, f"it comes twice: it is in line {int(before[2])}, too.")
                 need(sha256 == before[3], record, f"it has other content than in line {int(before[2])}.")
             before = [name, condition, n, sha256]

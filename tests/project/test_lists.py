@@ -47,6 +47,7 @@ OF_TROUBLE = (
         "access_trailentry",
         "outcomes_lateevidence",
         "outcomes_decision",
+        "outcomes_pending",
         "settlement_dispute",
         "payments_finding",
     ),
