@@ -1,5 +1,6 @@
 """Fixtures of all tests: real PostgreSQL and Redis, the embedded ones unless the environment names others."""
 
+import gc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -39,6 +40,13 @@ def _static_files_once(middleware: WhiteNoiseMiddleware) -> None:
 
 
 WhiteNoiseMiddleware.add_files_from_finders = _static_files_once
+
+
+def pytest_collection_finish() -> None:
+    """The tests and all that they import stay to the end: no collection of garbage looks through them again."""
+    gc.collect()
+    gc.freeze()
+
 
 # Rows that migrations make, and that tests count on.
 KEPT_TABLES = {
