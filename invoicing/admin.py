@@ -162,6 +162,7 @@ class InvoiceAdmin(WithFiles, Asks, ModelAdmin):
 
     # --- What is shown ------------------------------------------------------------------------------------------------
 
+    links_alone = ("pdf_link",)
     amounts: ClassVar = {
         "total": lambda invoice: (invoice.total_minor, invoice.currency),
         "credited": lambda invoice: (invoice.credited_minor, invoice.currency),

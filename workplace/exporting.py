@@ -7,7 +7,7 @@ anything is held back grows with their number.
 
 Columns: the id, those of the list as they read there, then the other instants of the row. An admin says of columns that
 show money how much it is, in minor units and a currency (``amounts``): they become decimals that can be summed, with
-the currency in a column of its own.
+the currency in a column of its own; and which lead somewhere and tell nothing (``links_alone``): those are left out.
 """
 
 import html
@@ -157,7 +157,7 @@ def columns_of(model_admin: ModelAdmin, request: HttpRequest) -> list[Column]:
     amounts = getattr(model_admin, "amounts", {})
     found = [Column("id", _id)]
     for name in listed:
-        if name in ("public_id", "id"):
+        if name in ("public_id", "id", *getattr(model_admin, "links_alone", ())):
             continue
         label = capfirst(str(label_for_field(name, model, model_admin)))
         found.append(

@@ -156,6 +156,7 @@ def test_columns(issued: Invoice, owner: Client) -> None:
     assert (row["Total"], row["Credited"], row["Due"], row["Currency"]) == ("4.00", "0.00", "4.00", "USD")
     assert (row["Customer"], row["Customer key"]) == (f"'{EVIL}", "'+acme")
     assert row["created_at"] == "2026-04-01T00:00:00Z"
+    assert "PDF" not in row, "a link, which tells nothing"
     rows = exported(owner, "/admin/outcomes/outcome/export/")
     assert {one["State"] for one in rows} == {"confirmed", "provisional"}
     assert all(one["id"].startswith("out_") for one in rows)
