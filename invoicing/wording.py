@@ -151,13 +151,14 @@ def steps_json(steps: Iterable[rating.Step]) -> list[dict[str, Any]]:
     return found
 
 
-_CAUSES = {
+CAUSES = {
     "event": "by a later event",
     "late": "by late evidence",
     "person": "by hand",
     "dispute": "after a dispute was upheld",
     "clock": "by the clock",
 }
+"""What took an outcome back, in the words of a credit note's reason."""
 
 
 def credit_reason(periods: str, *, undone: int, causes: Mapping[str, int], fresh: int, since: bool, moved: int) -> str:
@@ -167,7 +168,7 @@ def credit_reason(periods: str, *, undone: int, causes: Mapping[str, int], fresh
     """
     said = []
     if undone:
-        listed = ", ".join(f"{count} {_CAUSES[why]}" for why, count in causes.items())
+        listed = ", ".join(f"{count} {CAUSES[why]}" for why, count in causes.items())
         was = "it was" if undone == 1 else "they were"
         said.append(f"{_outcomes(undone)} taken back after {was} invoiced{f' ({listed})' if listed else ''}")
     if fresh:

@@ -12,6 +12,7 @@ from contracts.domain.periods import Period
 from invoicing.localised.catalogue import language_of, t
 from invoicing.localised.formats import period_name
 from invoicing.models import CreditNote
+from invoicing.wording import CAUSES
 
 _COUNT: Final = r"(?P<count>[\d,]+)"
 _STORED: Final = tuple(
@@ -28,11 +29,11 @@ _STORED: Final = tuple(
     )
 )
 _CAUSES: Final = {
-    "by a later event": "why.by_event",
-    "by late evidence": "why.by_late",
-    "by hand": "why.by_person",
-    "after a dispute was upheld": "why.by_dispute",
-    "by the clock": "why.by_clock",
+    CAUSES["event"]: "why.by_event",
+    CAUSES["late"]: "why.by_late",
+    CAUSES["person"]: "why.by_person",
+    CAUSES["dispute"]: "why.by_dispute",
+    CAUSES["clock"]: "why.by_clock",
 }
 
 

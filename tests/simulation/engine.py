@@ -740,13 +740,22 @@ def dying(crash: Crash | None) -> Iterator[None]:
     if crash is None:
         yield
         return
+    with dying_at(crash.statement, after=crash.after):
+        yield
+
+
+@contextmanager
+def dying_at(number: int, *, after: bool, counts: Callable[[str], bool] = lambda _: True) -> Iterator[None]:
+    """Die just before, or just after, the statement or commit with that number, of those statements that ``counts``
+    says of their SQL.
+    """
     count = 0
 
     def counted(run: Callable[[], Any], what: str) -> Any:
         nonlocal count
         count += 1
-        here = count == crash.statement
-        if here and not crash.after:
+        here = count == number
+        if here and not after:
             raise Died(f"before {what}")
         result = run()
         if here:
@@ -754,6 +763,8 @@ def dying(crash: Crash | None) -> Iterator[None]:
         return result
 
     def statement(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not counts(sql):
+            return execute(sql, params, many, context)
         return counted(lambda: execute(sql, params, many, context), f"a statement: {' '.join(sql.split())[:60]}")
 
     commit = connection._commit
